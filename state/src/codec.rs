@@ -17,7 +17,9 @@ pub trait Format: Serialize {
 pub enum Error {
     #[error("no format version: the value is empty")]
     Empty,
-    #[error("format version {found} of {what} is not known here (this build reads {known}); run a newer build")]
+    #[error(
+        "format version {found} of {what} is not known here (this build reads {known}); run a newer build"
+    )]
     UnknownVersion { what: &'static str, found: u8, known: u8 },
     #[error("{what} cannot be decoded: {reason}")]
     Corrupt { what: &'static str, reason: String },

@@ -1,1 +1,3 @@
-//! stub
+//! The commerce topology of Aplomb: intake, resources, skus, cases.
+
+pub mod messages;

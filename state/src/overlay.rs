@@ -1,0 +1,209 @@
+//! What a transaction has written and nobody else can see yet: an ordered map with an undo log.
+//!
+//! Invariant `OVERLAY-PRIVATE`: nothing in here reaches a store before the broker acknowledged the
+//! transaction.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    backend::{self, Reads, Write},
+    store::StoreId,
+    topology::Entries,
+};
+
+/// `None` is a deletion.
+type Slot = Option<Vec<u8>>;
+
+#[derive(Debug, Default)]
+pub struct Overlay {
+    /// By store, then by key. A deletion hides what the store below has.
+    slots: Vec<BTreeMap<Vec<u8>, Slot>>,
+    undo: Vec<Undo>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Undo {
+    store: StoreId,
+    key: Vec<u8>,
+    /// What the overlay held before: nothing, or a slot.
+    before: Option<Slot>,
+}
+
+/// A point to roll back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(usize);
+
+/// What one entry costs beyond its key and value.
+const ENTRY_OVERHEAD_BYTES: usize = 96;
+
+impl Overlay {
+    /// Roughly the memory in use, for the limit that forces a commit.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.iter().all(BTreeMap::is_empty)
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.iter().map(BTreeMap::len).sum()
+    }
+
+    /// `None`: not written here, ask the store below.
+    pub fn get(&self, store: StoreId, key: &[u8]) -> Option<Option<&[u8]>> {
+        let slot = self.slots.get(usize::from(store.0))?.get(key)?;
+        Some(slot.as_deref())
+    }
+
+    pub fn put(&mut self, store: StoreId, key: &[u8], value: Vec<u8>) {
+        self.set(store, key, Some(value));
+    }
+
+    pub fn delete(&mut self, store: StoreId, key: &[u8]) {
+        self.set(store, key, None);
+    }
+
+    fn set(&mut self, store: StoreId, key: &[u8], slot: Slot) {
+        let index = usize::from(store.0);
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, BTreeMap::new);
+        }
+        let Some(slots) = self.slots.get_mut(index) else { return };
+        self.bytes += slot_bytes(slot.as_ref());
+        let before = if let Some(present) = slots.get_mut(key) {
+            Some(std::mem::replace(present, slot))
+        } else {
+            self.bytes += key.len() + ENTRY_OVERHEAD_BYTES;
+            slots.insert(key.to_vec(), slot);
+            None
+        };
+        if let Some(before) = &before {
+            self.bytes = self.bytes.saturating_sub(slot_bytes(before.as_ref()));
+        }
+        self.undo.push(Undo { store, key: key.to_vec(), before });
+    }
+
+    pub fn mark(&self) -> Mark {
+        Mark(self.undo.len())
+    }
+
+    /// Undoes everything written since the mark.
+    pub fn roll_back(&mut self, mark: Mark) {
+        while self.undo.len() > mark.0 {
+            let Some(undo) = self.undo.pop() else { return };
+            let Some(slots) = self.slots.get_mut(usize::from(undo.store.0)) else { continue };
+            let removed = match undo.before {
+                Some(slot) => {
+                    self.bytes += slot_bytes(slot.as_ref());
+                    slots.insert(undo.key, slot)
+                }
+                None => {
+                    let freed = undo.key.len() + ENTRY_OVERHEAD_BYTES;
+                    self.bytes = self.bytes.saturating_sub(freed);
+                    slots.remove(&undo.key)
+                }
+            };
+            let removed = removed.flatten();
+            self.bytes = self.bytes.saturating_sub(slot_bytes(removed.as_ref()));
+        }
+    }
+
+    /// The savepoints so far are over: their undo log is not needed any more.
+    pub fn settle(&mut self) {
+        self.undo.clear();
+    }
+
+    /// The last value of each key, by store and key: the changelog of the transaction.
+    pub fn writes(&self) -> impl Iterator<Item = Write<'_>> {
+        self.slots.iter().zip(0u8..).flat_map(|(slots, index)| {
+            slots.iter().map(move |(key, value)| Write {
+                store: StoreId(index),
+                key,
+                value: value.as_deref(),
+            })
+        })
+    }
+
+    pub fn clear(&mut self) {
+        self.slots.clear();
+        self.undo.clear();
+        self.bytes = 0;
+    }
+
+    /// Entries whose key begins with `prefix`, in key order, after `after`, overlay over store.
+    pub fn scan(
+        &self,
+        below: &dyn Reads,
+        store: StoreId,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Entries, backend::Error> {
+        let Some(slots) = self.slots.get(usize::from(store.0)).filter(|slots| !slots.is_empty())
+        else {
+            return below.scan(store, prefix, after, max);
+        };
+        let mut found = Entries::new();
+        let mut after = after.map(<[u8]>::to_vec);
+        // A deletion in here hides an entry below, so a page from below may yield fewer.
+        while found.len() < max {
+            let wanted = max - found.len();
+            let page = below.scan(store, prefix, after.as_deref(), wanted)?;
+            let exhausted = page.len() < wanted;
+            let upto = if exhausted { None } else { page.last().map(|(key, _)| key.clone()) };
+            merge(slots, &page, prefix, after.as_deref(), upto.as_deref(), &mut found);
+            match upto {
+                Some(key) => after = Some(key),
+                None => break,
+            }
+        }
+        found.truncate(max);
+        Ok(found)
+    }
+}
+
+/// Merges one page from below with the overlay's entries of the same range: (after, upto].
+fn merge(
+    slots: &BTreeMap<Vec<u8>, Slot>,
+    page: &[(Vec<u8>, Vec<u8>)],
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    upto: Option<&[u8]>,
+    found: &mut Entries,
+) {
+    let start = after.map_or(std::ops::Bound::Included(prefix), |key| {
+        if key < prefix {
+            std::ops::Bound::Included(prefix)
+        } else {
+            std::ops::Bound::Excluded(key)
+        }
+    });
+    let mut above = slots
+        .range::<[u8], _>((start, std::ops::Bound::Unbounded))
+        .take_while(|(key, _)| key.starts_with(prefix))
+        .take_while(|(key, _)| upto.is_none_or(|upto| key.as_slice() <= upto))
+        .peekable();
+    for (key, value) in page {
+        while let Some((above_key, slot)) = above.next_if(|(above, _)| *above < key) {
+            if let Some(value) = slot {
+                found.push((above_key.clone(), value.clone()));
+            }
+        }
+        match above.next_if(|(above, _)| *above == key) {
+            Some((_, Some(value))) => found.push((key.clone(), value.clone())),
+            Some((_, None)) => {}
+            None => found.push((key.clone(), value.clone())),
+        }
+    }
+    for (above_key, slot) in above {
+        if let Some(value) = slot {
+            found.push((above_key.clone(), value.clone()));
+        }
+    }
+}
+
+fn slot_bytes(slot: Option<&Vec<u8>>) -> usize {
+    slot.map_or(0, Vec::len)
+}

@@ -1,0 +1,49 @@
+//! Messages into `inbox.cases`, key `project:caseId`.
+
+use aplomb_state::{codec::Format, ids::Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::skus::Cause;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CaseMessage {
+    Raise(Raise),
+    Clear(Clear),
+}
+
+impl Format for CaseMessage {
+    const VERSION: u8 = 1;
+}
+
+/// Who a case is about. Its hash is the case id; for a drift it is the drift id as well.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CaseKey {
+    /// `~` where the project is not known.
+    pub project: String,
+    pub code: String,
+    pub entity_type: String,
+    pub entity_id: String,
+    /// The line, the location, system names and field, the transaction; never values.
+    pub discriminator: String,
+}
+
+/// A condition became true (or was caused once more).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raise {
+    pub key: CaseKey,
+    pub flow: String,
+    /// For people, with the values.
+    pub detail: String,
+    /// Minor units and currency.
+    pub amount_at_risk: Option<(i64, String)>,
+    pub at: Timestamp,
+    pub cause: Cause,
+}
+
+/// The condition ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clear {
+    pub key: CaseKey,
+    pub at: Timestamp,
+    pub cause: Cause,
+}

@@ -1,0 +1,6 @@
+//! What the actors tell each other. Messages state absolute targets with a revision, never deltas:
+//! doubled and late ones are harmless.
+
+pub mod cases;
+pub mod resources;
+pub mod skus;

@@ -1,0 +1,141 @@
+//! Messages into `inbox.skus`, key `project:sku`, and the answers.
+
+use aplomb_state::{codec::Format, ids::Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// The location of an entry without a supply channel.
+pub const NO_CHANNEL: &str = "~";
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SkuMessage {
+    HoldTarget(HoldTarget),
+    /// From the actor of an inventory entry.
+    Reading(EntryReading),
+    EntryDeleted(EntryDeleted),
+    /// From a system of record's stock feed.
+    Warehouse(WarehouseStock),
+}
+
+impl Format for SkuMessage {
+    const VERSION: u8 = 1;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InventoryMode {
+    None,
+    TrackOnly,
+    ReserveOnOrder,
+    ReserveOnCart,
+}
+
+/// What an order wants held at a sku for one line: absolute, with the order's revision counter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldTarget {
+    pub project: String,
+    pub order_id: String,
+    pub order_number: Option<String>,
+    pub line_id: String,
+    pub sku: String,
+    pub location: String,
+    /// A counter of the order actor that rises with every send.
+    pub revision: u64,
+    pub ordered_at: Timestamp,
+    pub ordered: i64,
+    pub cancelled: i64,
+    pub shipped: i64,
+    pub returned: i64,
+    pub mode: InventoryMode,
+    /// The notification behind the change, for causes and deterministic ids.
+    pub cause: Cause,
+}
+
+/// The sku's whole hold for that line, sent after every change of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldState {
+    pub project: String,
+    pub order_id: String,
+    pub line_id: String,
+    pub sku: String,
+    pub location: String,
+    /// The revision of the target this answers.
+    pub of_target: u64,
+    /// A counter of the sku actor that rises with every send.
+    pub revision: u64,
+    pub reserved: i64,
+    pub backordered: i64,
+    pub promise: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// An absolute reading of a commercetools inventory entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryReading {
+    pub project: String,
+    pub sku: String,
+    pub location: String,
+    pub entry_id: String,
+    /// A counter of the entry actor that rises with every send.
+    pub revision: u64,
+    pub sequence: u64,
+    /// When commercetools generated the message.
+    pub as_of: Timestamp,
+    pub on_stock: i64,
+    /// Absent: not told by this message (reorder point, out of stock, …).
+    pub available: Option<i64>,
+    /// Known from the entry's payload; absent when never told.
+    pub restockable_in_days: Option<i64>,
+    pub expected_delivery: Option<Timestamp>,
+    pub safety_stock: Option<i64>,
+    pub cause: Cause,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryDeleted {
+    pub project: String,
+    pub sku: String,
+    pub location: String,
+    pub entry_id: String,
+    pub revision: u64,
+    pub as_of: Timestamp,
+    pub cause: Cause,
+}
+
+/// One record of `sor.<system>.stock.v1`, location mapped by the flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarehouseStock {
+    pub project: String,
+    pub system: String,
+    pub flow: String,
+    pub sku: String,
+    pub location: String,
+    pub kind: StockKind,
+    pub event_id: Option<String>,
+    pub batch_id: Option<String>,
+    pub as_of: Timestamp,
+    /// Absolute in a snapshot, signed in a delta.
+    pub quantity: i64,
+    pub reason: Option<String>,
+    pub order_number: Option<String>,
+    pub line_id: Option<String>,
+    pub cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StockKind {
+    Snapshot,
+    Delta,
+}
+
+/// What made an actor do something: the first part of every deterministic id, and the `cause` of
+/// events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// `m:project:messageId`, `c:project:type:id:kind:version`, `e:eventId`,
+    /// `s:system:entity:eventId`, `t:timer:key:deadline` or `b:topic:partition:offset`.
+    pub id: String,
+    pub message_id: Option<String>,
+    /// `type:id`
+    pub resource: Option<String>,
+    pub sequence: Option<u64>,
+    pub version: Option<u64>,
+}
