@@ -173,7 +173,7 @@ impl<L: Log> Worker<L> {
         let ticked = self.tick()?;
         self.commit_if_due(handled)?;
         let busy = opened || restored || handled > 0 || ticked;
-        Ok(if busy || self.recovery.pending() { Turn::Busy } else { Turn::Idle })
+        Ok(if busy { Turn::Busy } else { Turn::Idle })
     }
 
     /// Sends the frontiers with the next turn, whatever the time.
