@@ -16,10 +16,11 @@ mod test;
 
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, path::PathBuf};
 
-use aplomb_state::{ids::Timestamp, stage::Settings};
+use aplomb_state::stage::Settings;
 use serde_json::Value as Json;
 
 pub use self::error::{Error, Mistake};
+use crate::application::{Naming, Start, Tuning};
 
 /// `EX_CONFIG` of sysexits.h.
 pub const EXIT_CODE: u8 = 78;
@@ -70,20 +71,12 @@ pub enum GroupProtocol {
     Consumer,
 }
 
-/// Where external topics are read from when the application starts for the first time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    Earliest,
-    Latest,
-    At(Timestamp),
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topics {
     /// Before the name of every output topic.
     pub prefix: String,
     /// Of every inbox and its changelog. Never changed once the application has state.
-    pub inbox_partitions: i32,
+    pub partitions: i32,
     pub output_partitions: i32,
     /// -1: the broker's default.
     pub replication_factor: i32,
@@ -105,6 +98,8 @@ pub struct Worker {
     pub merge_wait_ms_max: u64,
     /// Intake yields while the stages behind it lag by more than this.
     pub intake_lag_records_max: u64,
+    /// Changelog records restored before another task has its turn.
+    pub restore_records_max: usize,
     pub flush_interval_ms_max: u64,
     pub flush_bytes_max: usize,
     pub drain_ms_max: u64,
@@ -186,6 +181,36 @@ impl Config {
         let config = sections::read(&reader, checks);
         mistakes.extend(reader.into_mistakes());
         if mistakes.is_empty() { Ok(config) } else { Err(Error { mistakes }) }
+    }
+}
+
+impl Config {
+    pub fn naming(&self) -> Naming {
+        Naming {
+            application_id: self.application.id.clone(),
+            output_prefix: self.topics.prefix.clone(),
+            inbox_partitions: self.topics.partitions,
+            output_partitions: self.topics.output_partitions,
+        }
+    }
+
+    /// The bounds of the worker's loop.
+    pub fn tuning(&self) -> Tuning {
+        let worker = &self.worker;
+        let ms = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        Tuning {
+            commit_interval_ms_max: ms(worker.commit_interval_ms_max),
+            commit_interval_ms_min: ms(worker.commit_interval_ms_min),
+            commit_records_max: worker.commit_records_max,
+            commit_bytes_max: worker.commit_bytes_max,
+            transaction_timeout_ms: ms(self.kafka.transaction_timeout_ms),
+            turn_records_max: worker.turn_records_max,
+            restore_records_max: worker.restore_records_max,
+            merge_wait_ms_max: ms(worker.merge_wait_ms_max),
+            downstream_lag_max: ms(worker.intake_lag_records_max),
+            changelog_delete_retention_ms: crate::topics::CHANGELOG_DELETE_RETENTION_MS,
+            ..Tuning::default()
+        }
     }
 }
 

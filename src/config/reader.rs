@@ -72,11 +72,6 @@ impl<'a> Section<'a> {
         self.table?.get(name)
     }
 
-    /// A key that somebody else reads.
-    pub fn allow(&self, name: &'static str) {
-        self.known.borrow_mut().insert(name);
-    }
-
     pub fn section(&self, name: &'static str) -> Section<'a> {
         let table = match self.value(name) {
             None => None,

@@ -4,9 +4,11 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use aplomb_state::ids::Timestamp;
 
+use crate::application::Start;
+
 use super::{
-    Application, Checks, Config, Flow, GroupProtocol, Http, Kafka, Log, LogFormat, Memory, Start,
-    Time, Topics, Worker,
+    Application, Checks, Config, Flow, GroupProtocol, Http, Kafka, Log, LogFormat, Memory, Time,
+    Topics, Worker,
     document,
     reader::{Reader, Section},
 };
@@ -132,7 +134,7 @@ fn topics(section: Section<'_>) -> Topics {
     }
     let topics = Topics {
         prefix,
-        inbox_partitions: section.integer("inbox_partitions", 8, 1..=1_024),
+        partitions: section.integer("partitions", 8, 1..=1_024),
         output_partitions: section.integer("output_partitions", 8, 1..=1_024),
         replication_factor: section.integer("replication_factor", -1, -1..=15),
         inbox_keep_ms: section.integer("inbox_keep_ms", 7 * DAY_MS, 60_000..=3_650 * DAY_MS),
@@ -149,16 +151,17 @@ fn worker(section: Section<'_>) -> Worker {
         threads: section.integer("threads", 2, 1..=256),
         commit_interval_ms_min: section.integer("commit_interval_ms_min", 5, 0..=60_000),
         commit_interval_ms_max: section.integer("commit_interval_ms_max", 100, 1..=60_000),
-        commit_records_max: section.integer("commit_records_max", 10_000, 1..=1_000_000),
-        commit_bytes_max: section.integer("commit_bytes_max", 16 * MIB, 65_536..=GIB),
-        turn_records_max: section.integer("turn_records_max", 500, 1..=100_000),
+        commit_records_max: section.integer("commit_records_max", 20_000, 1..=1_000_000),
+        commit_bytes_max: section.integer("commit_bytes_max", 32 * MIB, 65_536..=GIB),
+        turn_records_max: section.integer("turn_records_max", 1_000, 1..=100_000),
         poll_wait_ms_max: section.integer("poll_wait_ms_max", 10, 0..=1_000),
         merge_wait_ms_max: section.integer("merge_wait_ms_max", 200, 0..=10_000),
         intake_lag_records_max: section.integer(
             "intake_lag_records_max",
-            100_000,
+            50_000,
             1_000..=1_000_000_000,
         ),
+        restore_records_max: section.integer("restore_records_max", 5_000, 1..=1_000_000),
         flush_interval_ms_max: section.integer("flush_interval_ms_max", 10_000, 100..=60_000),
         flush_bytes_max: section.integer("flush_bytes_max", 64 * MIB, MIB..=4 * GIB),
         drain_ms_max: section.integer("drain_ms_max", 8_000, 100..=900_000),
