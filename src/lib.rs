@@ -1,1 +1,7 @@
 //! stub
+pub mod application;
+pub mod config;
+pub mod log;
+pub mod logging;
+pub mod names;
+pub mod topics;
