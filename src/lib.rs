@@ -1,1 +1,4 @@
 //! stub
+
+pub mod embedded;
+pub mod log;

@@ -1,7 +1,7 @@
 //! A group member of the embedded log.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -23,8 +23,9 @@ pub struct EmbeddedConsumer {
     shared: Arc<Shared>,
     topics: Vec<Arc<str>>,
     membership: Membership,
-    /// What was accepted and not released, and from where it is fetched.
-    owned: HashMap<TopicPartition, Option<Fetch>>,
+    /// What was accepted and not released, and from where it is fetched. Ordered, so that what is
+    /// fetched ahead does not depend on a hasher's seed.
+    owned: BTreeMap<TopicPartition, Option<Fetch>>,
     /// Handed out and not answered yet.
     unanswered: Option<GroupEvent>,
     /// Follows the answer to a revocation.
@@ -55,7 +56,7 @@ impl EmbeddedConsumer {
             shared,
             topics: Vec::new(),
             membership: Membership::none(&member.group, member.instance_id.as_deref()),
-            owned: HashMap::new(),
+            owned: BTreeMap::new(),
             unanswered: None,
             next_assigned: BTreeSet::new(),
             after_release: AfterRelease::Nothing,

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aplomb_state::ids::{Offset, Timestamp};
+use aplomb_state::{
+    ids::{Offset, Timestamp},
+    partitioner::partition_of,
+};
 
 use super::{
     partition::Partition,
@@ -28,8 +31,8 @@ pub(super) struct Topic {
     timestamps: Timestamps,
     cleanup: Cleanup,
     max_message_bytes: usize,
-    /// How many records without a key were spread over the partitions.
-    spread: usize,
+    /// Where the next record without a key goes.
+    spread: i32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,14 +120,13 @@ impl Topic {
 
     /// The partition that Kafka's own clients choose for a key; in turn where there is none.
     pub fn place(&mut self, key: Option<&[u8]>) -> i32 {
-        let count = self.partitions.len();
-        let index = if let Some(key) = key {
-            (murmur2(key) & 0x7fff_ffff) as usize % count
-        } else {
-            self.spread = self.spread.wrapping_add(1);
-            self.spread.wrapping_sub(1) % count
-        };
-        i32::try_from(index).unwrap_or_default()
+        let count = i32::try_from(self.partitions.len()).unwrap_or(i32::MAX);
+        if let Some(key) = key {
+            return partition_of(key, count);
+        }
+        let place = self.spread % count;
+        self.spread = place + 1;
+        place
     }
 
     /// A record that a broker would refuse fails the transaction it belongs to.
@@ -165,47 +167,4 @@ fn bad_entry(topic: &str, key: &str, value: &str) -> Error {
 
 fn unknown(topic: &str, partition: i32) -> Error {
     Error::new(Class::Fatal, format!("topic {topic} has no partition {partition}"))
-}
-
-/// The hash of Kafka's default partitioner, so that a key lands where a foreign producer puts it.
-fn murmur2(bytes: &[u8]) -> u32 {
-    const MIX: u32 = 0x5bd1_e995;
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    let mut hash = 0x9747_b28c ^ length;
-    let (words, rest) = bytes.as_chunks::<4>();
-    for word in words {
-        let mut mixed = u32::from_le_bytes(*word).wrapping_mul(MIX);
-        mixed ^= mixed >> 24;
-        hash = hash.wrapping_mul(MIX) ^ mixed.wrapping_mul(MIX);
-    }
-    for (place, byte) in rest.iter().enumerate() {
-        hash ^= u32::from(*byte) << (8 * place);
-    }
-    if !rest.is_empty() {
-        hash = hash.wrapping_mul(MIX);
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(MIX);
-    hash ^ (hash >> 15)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The vectors of Kafka's own `UtilsTest.testMurmur2`.
-    #[test]
-    fn keys_hash_as_in_kafka() {
-        let vectors: [(&str, i32); 6] = [
-            ("21", -973_932_308),
-            ("foobar", -790_332_482),
-            ("a-little-bit-long-string", -985_981_536),
-            ("a-little-bit-longer-string", -1_486_304_829),
-            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
-            ("abc", 479_470_107),
-        ];
-        for (key, expected) in vectors {
-            assert_eq!(murmur2(key.as_bytes()).cast_signed(), expected, "{key}");
-        }
-    }
 }
