@@ -1,6 +1,8 @@
 //! stub
 pub mod application;
 pub mod config;
+#[cfg(test)]
+mod example;
 pub mod log;
 pub mod logging;
 pub mod names;
