@@ -1,4 +1,5 @@
 //! stub
 
+pub mod clock;
 pub mod embedded;
 pub mod log;
