@@ -1,3 +1,4 @@
 //! The commerce topology of Aplomb: intake, resources, skus, cases.
 
 pub mod messages;
+pub mod settings;
