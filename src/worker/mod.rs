@@ -12,6 +12,7 @@ mod group;
 mod opening;
 mod process;
 mod recover;
+pub mod report;
 mod ticks;
 
 use std::{
@@ -33,7 +34,7 @@ use crate::{
     application::Application,
     clock::Clock,
     log::{self, Class, Consumer, Leave, Log, Member},
-    status::WorkerStatus,
+    worker::report::WorkerStatus,
     task::{State, Task},
 };
 
@@ -109,8 +110,6 @@ struct Transaction {
     begun: Timestamp,
     records: usize,
     bytes: usize,
-    /// The configuration document was broadcast in it.
-    configuration_sent: bool,
 }
 
 impl<L: Log> Worker<L> {
@@ -173,7 +172,7 @@ impl<L: Log> Worker<L> {
         let ticked = self.tick()?;
         self.commit_if_due(handled)?;
         let busy = opened || restored || handled > 0 || ticked;
-        Ok(if busy || self.recovery.pending() { Turn::Busy } else { Turn::Idle })
+        Ok(if busy { Turn::Busy } else { Turn::Idle })
     }
 
     /// Sends the frontiers with the next turn, whatever the time.
@@ -198,6 +197,15 @@ impl<L: Log> Worker<L> {
             _ => None,
         };
         self.tasks.iter().filter_map(parked).collect()
+    }
+
+    /// The time of every running task.
+    pub fn times(&self) -> Vec<Timestamp> {
+        let time = |task: &Task| match &task.state {
+            State::Running(running) => running.fold.time(),
+            _ => Timestamp::MIN,
+        };
+        self.tasks.iter().map(time).collect()
     }
 
     pub fn tasks(&self) -> &[Task] {
