@@ -3,7 +3,7 @@
 //! Counters are plain numbers on the record path; a worker folds them in here at each commit.
 //! `docs/metrics.md` lists all of them; a test compares.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use aplomb_state::ids::Timestamp;
 use metrics::{Unit, counter, gauge, histogram};
@@ -63,7 +63,12 @@ pub const DEFINITIONS: [Definition; 15] = [
     level(TASKS, Unit::Count, &["state"], "Owned tasks: opening, restoring, running, parked."),
     level(POSITION, Unit::Count, TASK, "The committed offset; its rate is the throughput."),
     level(LAG, Unit::Count, TASK, "Records waiting."),
-    level(AGE, Unit::Seconds, TASK, "Now less the time up to which the committed state is complete."),
+    level(
+        AGE,
+        Unit::Seconds,
+        TASK,
+        "Now less the time up to which the committed state is complete.",
+    ),
     level(MEMORY, Unit::Bytes, &["part"], "Memory of the state database."),
     level(READY, Unit::Count, &[], "1 if /health/ready says so, else 0."),
 ];
@@ -78,18 +83,20 @@ pub struct CommitFacts {
     pub commit_ms: i64,
 }
 
-static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
+static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
 /// Starts collecting for the whole process, once. The handle renders for `/metrics`.
 pub fn install() -> Result<PrometheusHandle, String> {
-    if let Some(handle) = INSTALLED.get() {
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = installed.as_ref() {
         return Ok(handle.clone());
     }
     let recorder = builder()?.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|error| error.to_string())?;
     describe();
-    Ok(INSTALLED.get_or_init(|| handle).clone())
+    *installed = Some(handle.clone());
+    Ok(handle)
 }
 
 /// At each commit, by the worker.

@@ -79,10 +79,16 @@ pub enum TaskState {
     /// Its committed offset and its store are being looked at.
     Opening,
     /// The changelog is being replayed.
-    Restoring { from: i64, position: i64, end: i64 },
+    Restoring {
+        from: i64,
+        position: i64,
+        end: i64,
+    },
     Running,
     /// It stopped for good, with the reason and the command that helps.
-    Parked { reason: String },
+    Parked {
+        reason: String,
+    },
 }
 
 /// Why the process is not ready. Empty: it is.

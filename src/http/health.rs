@@ -25,8 +25,7 @@ pub(super) async fn live(State(shared): State<Shared>) -> Response {
 /// Ready: every worker is a member, all owned tasks are restored and make progress.
 pub(super) async fn ready(State(shared): State<Shared>) -> Response {
     let reasons = shared.status.unready(shared.clock.now());
-    let status =
-        if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({ "ready": reasons.is_empty(), "reasons": reasons });
     (status, Json(body)).into_response()
 }

@@ -40,8 +40,7 @@ impl Drop for Fixture {
 fn serve() -> Fixture {
     let runtime = Runtime::new().expect("a runtime");
     let database = MemoryDatabase::default();
-    let status =
-        Status::new("app", crate::example::topology(), 2, Arc::new(database.clone()));
+    let status = Status::new("app", crate::example::topology(), 2, Arc::new(database.clone()));
     let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     let metrics = metrics::install().expect("metrics");
     let clock = Arc::new(At(NOW));
@@ -168,7 +167,10 @@ fn tasks_and_metrics_show_lag() {
     let fixture = serve();
     let task = fixture.own("apple", "1", TaskState::Running);
     let (_, body) = fixture.json("/tasks");
-    assert_eq!((&body["tasks"][0]["lag"], &body["tasks"][0]["state"]), (&2.into(), &"running".into()));
+    assert_eq!(
+        (&body["tasks"][0]["lag"], &body["tasks"][0]["state"]),
+        (&2.into(), &"running".into())
+    );
     let (status, text) = fixture.get("/metrics");
     assert_eq!(status, 200);
     let partition = task.input.partition;

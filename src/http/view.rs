@@ -61,12 +61,7 @@ struct Found {
     next: Option<i64>,
 }
 
-fn read(
-    status: &Status,
-    view: &View,
-    task: &TaskId,
-    key: &[u8],
-) -> Result<Option<Found>, String> {
+fn read(status: &Status, view: &View, task: &TaskId, key: &[u8]) -> Result<Option<Found>, String> {
     let snapshot = status.database().snapshot(task).map_err(|error| error.to_string())?;
     let Some(snapshot) = snapshot else { return Ok(None) };
     let mut definitions = status.topology().definitions().into_iter();
