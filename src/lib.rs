@@ -1,6 +1,7 @@
 //! stub
 pub mod application;
 pub mod config;
+pub mod kafka;
 pub mod log;
 pub mod logging;
 pub mod names;
