@@ -1,8 +1,19 @@
 //! stub
+
 pub mod application;
+pub mod changelog;
+pub mod clock;
 pub mod config;
+pub mod driver;
+pub mod embedded;
 pub mod kafka;
 pub mod log;
 pub mod logging;
+pub mod metrics;
 pub mod names;
-pub mod topics;
+pub mod open;
+pub mod position;
+pub mod replay;
+pub mod restore;
+pub mod task;
+pub mod worker;

@@ -12,6 +12,7 @@ mod group;
 mod opening;
 mod process;
 mod recover;
+pub mod report;
 mod ticks;
 
 use std::{
@@ -33,7 +34,7 @@ use crate::{
     application::Application,
     clock::Clock,
     log::{self, Class, Consumer, Leave, Log, Member},
-    status::WorkerStatus,
+    worker::report::WorkerStatus,
     task::{State, Task},
 };
 
@@ -45,7 +46,7 @@ pub struct Parts<L: Log> {
     pub application: Arc<Application>,
     pub log: L,
     pub database: Arc<dyn Database>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Clock,
     pub member: Member,
     pub transactional_id: String,
     /// Seeds the generations of fresh tasks.
@@ -81,7 +82,7 @@ pub struct Worker<L: Log> {
     application: Arc<Application>,
     log: L,
     database: Arc<dyn Database>,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     transactional_id: String,
     shared: Arc<Shared>,
     status: Arc<WorkerStatus>,
@@ -109,8 +110,6 @@ struct Transaction {
     begun: Timestamp,
     records: usize,
     bytes: usize,
-    /// The configuration document was broadcast in it.
-    configuration_sent: bool,
 }
 
 impl<L: Log> Worker<L> {
@@ -198,6 +197,15 @@ impl<L: Log> Worker<L> {
             _ => None,
         };
         self.tasks.iter().filter_map(parked).collect()
+    }
+
+    /// The time of every running task.
+    pub fn times(&self) -> Vec<Timestamp> {
+        let time = |task: &Task| match &task.state {
+            State::Running(running) => running.fold.time(),
+            _ => Timestamp::MIN,
+        };
+        self.tasks.iter().map(time).collect()
     }
 
     pub fn tasks(&self) -> &[Task] {

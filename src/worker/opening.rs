@@ -137,7 +137,8 @@ impl<L: Log> Worker<L> {
                 Ok(())
             }
             Decision::Fresh => {
-                let metadata = self.metadata(Generation(self.random_generation()));
+                let generation = Generation(self.random_generation());
+                let metadata = self.metadata(generation);
                 self.run(input, stage, Some(store), metadata, NextOffset(0), Announce::FirstOffset);
                 Ok(())
             }

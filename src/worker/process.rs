@@ -151,7 +151,6 @@ impl<L: Log> Worker<L> {
             begun: self.clock.now(),
             records: 0,
             bytes: 0,
-            configuration_sent: false,
         });
         Ok(())
     }
