@@ -16,4 +16,5 @@ pub mod position;
 pub mod replay;
 pub mod restore;
 pub mod task;
+pub mod topics;
 pub mod worker;

@@ -161,8 +161,9 @@ impl Config {
     /// Reads the file and the process's environment.
     pub fn load(path: &Path, checks: &Checks<'_>) -> Result<Self, Error> {
         let text = fs::read_to_string(path).map_err(|error| Error::file(path, &error))?;
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         Self::parse(&text, variables, checks)
     }
 

@@ -8,8 +8,7 @@ use crate::application::Start;
 
 use super::{
     Application, Checks, Config, Flow, GroupProtocol, Http, Kafka, Log, LogFormat, Memory, Time,
-    Topics, Worker,
-    document,
+    Topics, Worker, document,
     reader::{Reader, Section},
 };
 
@@ -61,7 +60,12 @@ fn together(config: &Config, reader: &Reader<'_>) {
             timeout_ms,
         ),
         ("worker.drain_ms_max", worker.drain_ms_max, "kafka.transaction_timeout_ms", timeout_ms),
-        ("worker.revoke_ms_max", worker.revoke_ms_max, "worker.shutdown_ms_max", worker.shutdown_ms_max),
+        (
+            "worker.revoke_ms_max",
+            worker.revoke_ms_max,
+            "worker.shutdown_ms_max",
+            worker.shutdown_ms_max,
+        ),
     ];
     for (key, value, bound, most) in rows {
         if value > most {
@@ -94,8 +98,7 @@ fn kafka(section: Section<'_>, checks: &Checks<'_>) -> Kafka {
             section.mistake("bootstrap", problem);
         }
     }
-    let protocols =
-        [("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)];
+    let protocols = [("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)];
     let kafka = Kafka {
         bootstrap,
         transaction_timeout_ms: section.integer("transaction_timeout_ms", 10_000, 1_000..=900_000),
