@@ -8,6 +8,7 @@ pub mod describe;
 pub mod driver;
 pub mod embedded;
 pub mod http;
+pub mod kafka;
 pub mod log;
 pub mod logging;
 pub mod metrics;
