@@ -10,6 +10,7 @@ use aplomb_state::{
 
 use crate::{
     application::{Application, Ticks},
+    clock::Clock,
     embedded::{EmbeddedLog, Foreign, Settings, VirtualClock},
     log::{Committed, Isolation, Log, Member, TopicDescription},
     topics,
@@ -45,7 +46,11 @@ pub enum Error {
 
 impl Driver {
     /// Creates all topics and lets the worker open its tasks.
-    pub fn start(application: Application, naming: &crate::application::Naming, at: Timestamp) -> Result<Self, Error> {
+    pub fn start(
+        application: Application,
+        naming: &crate::application::Naming,
+        at: Timestamp,
+    ) -> Result<Self, Error> {
         let mut application = application;
         application.tuning.ticks = Ticks::OnRequest;
         application.tuning.commit_interval_ms_min = 0;

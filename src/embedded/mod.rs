@@ -45,7 +45,7 @@ use aplomb_state::ids::{NextOffset, Timestamp, TopicPartition};
 
 use self::cluster::Shared;
 pub use self::{
-    clock::{LogClock, VirtualClock},
+    clock::{Clock, SystemClock, VirtualClock},
     consumer::EmbeddedConsumer,
     faults::{Call, Fault, Faults},
     group::Membership,
@@ -53,10 +53,7 @@ pub use self::{
     producer::EmbeddedProducer,
     reader::EmbeddedReader,
 };
-use crate::{
-    clock::Clock,
-    log::{Committed, Error, Isolation, Log, Member, TopicDescription, Watermarks},
-};
+use crate::log::{Committed, Error, Isolation, Log, Member, TopicDescription, Watermarks};
 
 /// A whole cluster in memory. Clones are further handles to the same cluster.
 #[derive(Clone)]
@@ -91,11 +88,11 @@ impl Default for Settings {
 }
 
 impl EmbeddedLog {
-    pub fn new(clock: impl Into<LogClock>) -> Self {
+    pub fn new(clock: impl Into<Clock>) -> Self {
         Self::with_settings(clock, Settings::default())
     }
 
-    pub fn with_settings(clock: impl Into<LogClock>, settings: Settings) -> Self {
+    pub fn with_settings(clock: impl Into<Clock>, settings: Settings) -> Self {
         Self { shared: Arc::new(Shared::new(clock.into(), settings)), faults: None }
     }
 

@@ -34,8 +34,8 @@ use crate::{
     application::Application,
     clock::Clock,
     log::{self, Class, Consumer, Leave, Log, Member},
-    worker::report::WorkerStatus,
     task::{State, Task},
+    worker::report::WorkerStatus,
 };
 
 /// Broker requests outside transactions wait so long at most; a longer outage is another turn.
@@ -170,8 +170,8 @@ impl<L: Log> Worker<L> {
         let restored = self.restore_tasks()?;
         let handled = self.process()?;
         let ticked = self.tick()?;
-        self.commit_if_due(handled)?;
-        let busy = opened || restored || handled > 0 || ticked;
+        let committed = self.commit_if_due(handled)?;
+        let busy = opened || restored || handled > 0 || ticked || committed;
         Ok(if busy { Turn::Busy } else { Turn::Idle })
     }
 
