@@ -7,6 +7,8 @@ pub mod config;
 pub mod describe;
 pub mod driver;
 pub mod embedded;
+#[cfg(test)]
+mod example;
 pub mod http;
 pub mod kafka;
 pub mod log;
