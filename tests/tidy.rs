@@ -7,6 +7,8 @@ use std::{
 
 const LINES_MAX: usize = 600;
 const WIDTH_MAX: usize = 100;
+/// Of a line with a text literal, which rustfmt leaves in one piece.
+const WIDTH_MAX_WITH_TEXT: usize = 110;
 const FUNCTION_LINES_MAX: usize = 70;
 
 struct File {
@@ -83,9 +85,10 @@ fn files_and_lines_are_short() -> io::Result<()> {
         }
         for (number, line) in file.text.lines().enumerate() {
             let width = line.chars().count();
-            if width > WIDTH_MAX {
+            let most = if line.contains('"') { WIDTH_MAX_WITH_TEXT } else { WIDTH_MAX };
+            if width > most {
                 let place = format!("{}:{}", file.path, number + 1);
-                mistakes.push(format!("{place}: {width} wide, at most {WIDTH_MAX}"));
+                mistakes.push(format!("{place}: {width} wide, at most {most}"));
             }
         }
     }
