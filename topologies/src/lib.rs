@@ -2,3 +2,4 @@
 
 pub mod messages;
 pub mod settings;
+pub mod skus;
