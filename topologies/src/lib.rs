@@ -1,5 +1,9 @@
 //! The commerce topology of Aplomb: intake, resources, skus, cases.
 
+pub mod codes;
+pub mod exceptions;
 pub mod messages;
+pub mod outputs;
 pub mod settings;
 pub mod skus;
+pub mod time;

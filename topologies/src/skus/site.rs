@@ -21,20 +21,25 @@ use super::{
     ledger::{Confidence, Figures, Ledger, Refill},
     place::{self, Event, Offer, Portion},
     records::{self, Availability, InventoryEvent, Reservation},
-    refill::Pass,
+    refill::{From, Pass},
     state::{HOLDS, Hold, HoldKey, LEDGER, LocationKey, PROJECTS, WAITING, Waiting},
 };
+
+/// What is being handled.
+pub struct Occasion {
+    pub at: LocationKey,
+    pub cause: Cause,
+    /// Its event time.
+    pub when: Timestamp,
+}
 
 pub struct Site<'c, 'x> {
     pub ctx: &'c mut Context<'x>,
     pub settings: Arc<Settings>,
-    pub at: LocationKey,
+    pub on: Occasion,
     pub ledger: Ledger,
     /// As it was read. Absent: the location is new.
     stored: Option<Ledger>,
-    pub cause: Cause,
-    /// The event time of what is being handled.
-    pub when: Timestamp,
     /// Promises may have changed, or holds wait to be placed: look at all of them.
     pub all_waiting: bool,
     hold_broken: bool,
@@ -44,19 +49,15 @@ impl<'c, 'x> Site<'c, 'x> {
     pub fn open(
         ctx: &'c mut Context<'x>,
         settings: &Arc<Settings>,
-        at: LocationKey,
-        when: Timestamp,
-        cause: Cause,
+        on: Occasion,
     ) -> Result<Self, Rejection> {
-        let stored = ctx.get(&LEDGER, &at)?;
+        let stored = ctx.get(&LEDGER, &on.at)?;
         Ok(Self {
             ctx,
             settings: Arc::clone(settings),
-            at,
+            on,
             ledger: stored.clone().unwrap_or_default(),
             stored,
-            cause,
-            when,
             all_waiting: false,
             hold_broken: false,
         })
@@ -71,7 +72,7 @@ impl<'c, 'x> Site<'c, 'x> {
         self.check_invariants()?;
         self.tell_availability()?;
         if self.stored.as_ref() != Some(&self.ledger) {
-            self.ctx.put(&LEDGER, &self.at, &self.ledger)?;
+            self.ctx.put(&LEDGER, &self.on.at, &self.ledger)?;
         }
         Ok(())
     }
@@ -83,8 +84,8 @@ impl<'c, 'x> Site<'c, 'x> {
         let all = self.all_waiting || first_reading;
         let Some(free) = self.ledger.free().filter(|_| waits) else { return Ok(()) };
         match self.ledger.refill {
-            Refill::Idle if all => self.serve(Pass::All, None),
-            Refill::Idle if free > 0 => self.serve(Pass::Free, None),
+            Refill::Idle if all => self.serve(From { pass: Pass::All, after: None, short: false }),
+            Refill::Idle if free > 0 => self.serve(From { pass: Pass::Free, after: None, short: false }),
             Refill::Running if self.all_waiting => {
                 self.ledger.refill = Refill::Again;
                 Ok(())
@@ -120,29 +121,31 @@ impl<'c, 'x> Site<'c, 'x> {
             (false, false) | (true, true) => {}
         }
         for event in events {
-            let record = InventoryEvent::of(*event, key, &self.cause, self.when);
-            let line = self.line(&self.at.actor, record.kind);
-            let line = Emission { output: outputs::INVENTORY_EVENTS, ..line };
-            outputs::emit(self.ctx, &line, &record)?;
+            let record = InventoryEvent::of(*event, key, &self.on.cause, self.on.when);
+            let output = outputs::INVENTORY_EVENTS;
             self.ledger.revision += 1;
+            let revision = self.ledger.revision;
+            let line = self.on.line(output, &self.on.at.actor, record.kind, revision);
+            outputs::emit(self.ctx, &line, &record)?;
         }
         if is_told(before, hold) {
             let row = records::reservation_key(key);
-            let line = self.line(&row, "Reservation");
-            let line = Emission { output: outputs::INVENTORY_RESERVATIONS, ..line };
+            let output = outputs::INVENTORY_RESERVATIONS;
+            self.ledger.revision += 1;
+            let line = self.on.line(output, &row, "Reservation", self.ledger.revision);
             outputs::emit(self.ctx, &line, &Reservation::of(key, hold))?;
         }
         self.answer(key, hold)
     }
 
     fn answer(&mut self, key: &HoldKey, hold: &Hold) -> Result<(), Rejection> {
-        let (project, sku) = self.at.parts();
+        let (project, sku) = self.on.at.parts();
         let state = HoldState {
             project: project.to_owned(),
             order_id: key.order_id.clone(),
             line_id: key.line_id.clone(),
             sku: sku.to_owned(),
-            location: self.at.location.clone(),
+            location: self.on.at.location.clone(),
             of_target: hold.target,
             revision: hold.revision,
             reserved: hold.reserved,
@@ -163,12 +166,12 @@ impl<'c, 'x> Site<'c, 'x> {
         }
         self.ledger.shown = Some(figures);
         self.ledger.revision += 1;
-        let (project, sku) = self.at.parts();
-        let key = format!("{project}:{sku}:{}", self.at.location);
-        let record = Availability::of(&self.at, &figures, self.ledger.as_of);
+        let (project, sku) = self.on.at.parts();
+        let key = format!("{project}:{sku}:{}", self.on.at.location);
+        let record = Availability::of(&self.on.at, &figures, self.ledger.as_of);
         for output in [outputs::INVENTORY_AVAILABILITY, outputs::INVENTORY_HISTORY] {
-            let line = self.line(&key, "AvailabilityChanged");
-            outputs::emit(self.ctx, &Emission { output, ..line }, &record)?;
+            let line = self.on.line(output, &key, "AvailabilityChanged", self.ledger.revision);
+            outputs::emit(self.ctx, &line, &record)?;
         }
         Ok(())
     }
@@ -183,8 +186,8 @@ impl<'c, 'x> Site<'c, 'x> {
             self.ledger.no_entry = true;
             let detail = format!(
                 "no inventory entry of {} at {}; {waiting} units wait",
-                self.at.sku(),
-                self.at.location
+                self.on.at.sku(),
+                self.on.at.location
             );
             self.raise("RESERVE_NO_ENTRY", detail)?;
         } else if !holds && self.ledger.no_entry {
@@ -204,7 +207,7 @@ impl<'c, 'x> Site<'c, 'x> {
         if self.settings.rules.bootstrap_entries == BootstrapEntries::None {
             return Ok(true);
         }
-        let project = self.ctx.get(&PROJECTS, self.at.project())?;
+        let project = self.ctx.get(&PROJECTS, self.on.at.project())?;
         Ok(project.is_some_and(|project| project.entries_complete))
     }
 
@@ -234,7 +237,7 @@ impl<'c, 'x> Site<'c, 'x> {
     // --- cases
 
     pub fn case(&self, code: &str, discriminator: &str) -> CaseKey {
-        let (project, sku) = self.at.parts();
+        let (project, sku) = self.on.at.parts();
         CaseKey {
             project: project.to_owned(),
             code: code.to_owned(),
@@ -246,11 +249,11 @@ impl<'c, 'x> Site<'c, 'x> {
 
     /// Raises a case about this location.
     pub fn raise(&mut self, code: &str, detail: String) -> Result<(), Rejection> {
-        self.raise_case(self.case(code, &self.at.location), detail)
+        self.raise_case(self.case(code, &self.on.at.location), detail)
     }
 
     pub fn clear(&mut self, code: &str) -> Result<(), Rejection> {
-        self.clear_case(self.case(code, &self.at.location))
+        self.clear_case(self.case(code, &self.on.at.location))
     }
 
     pub fn raise_case(&mut self, key: CaseKey, detail: String) -> Result<(), Rejection> {
@@ -260,15 +263,38 @@ impl<'c, 'x> Site<'c, 'x> {
             severity: None,
             detail,
             amount_at_risk: None,
-            at: self.when,
-            cause: self.cause.clone(),
+            at: self.on.when,
+            cause: self.on.cause.clone(),
         };
         exceptions::raise(self.ctx, &raise)
     }
 
     pub fn clear_case(&mut self, key: CaseKey) -> Result<(), Rejection> {
-        let clear = Clear { key, at: self.when, cause: self.cause.clone() };
+        let clear = Clear { key, at: self.on.when, cause: self.on.cause.clone() };
         exceptions::clear(self.ctx, &clear)
+    }
+}
+
+// === impl Occasion ===
+
+impl Occasion {
+    pub fn line<'a>(
+        &'a self,
+        output: &'static str,
+        key: &'a str,
+        effect: &'a str,
+        revision: u64,
+    ) -> Emission<'a> {
+        Emission {
+            output,
+            key,
+            effect,
+            sender: &self.at.actor,
+            revision,
+            cause: &self.cause,
+            subject: self.at.sku(),
+            at: self.when,
+        }
     }
 }
 
