@@ -37,10 +37,20 @@ pub struct Values {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// The sides were compared at a record whose event time is `at`.
-    Differ { at: Timestamp, values: Values, grace_ms: i64 },
-    Agree { at: Timestamp },
+    Differ {
+        at: Timestamp,
+        values: Values,
+        grace_ms: i64,
+    },
+    Agree {
+        at: Timestamp,
+    },
     /// The deadline passed, and the sides are these.
-    Deadline { deadline: Timestamp, values: Values, cool_down_ms: i64 },
+    Deadline {
+        deadline: Timestamp,
+        values: Values,
+        cool_down_ms: i64,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +87,9 @@ impl Watch {
                 Self::Suspect { first_seen, deadline: own, past },
                 Input::Deadline { deadline, values, cool_down_ms },
             ) if own == deadline => {
-                let again = past.resolved_at.is_some_and(|resolved| {
-                    first_seen <= resolved.plus_ms(cool_down_ms)
-                });
+                let again = past
+                    .resolved_at
+                    .is_some_and(|resolved| first_seen <= resolved.plus_ms(cool_down_ms));
                 let flaps = if again { past.flaps.saturating_add(1) } else { 0 };
                 let past = Past { flaps, ..past };
                 (Self::Open { first_seen, opened_at: deadline, values, past }, Action::Opened)
@@ -184,7 +194,8 @@ mod tests {
 
     #[test]
     fn grace_follows_the_slower_feed() {
-        for (interval, expected) in [(None, 10_000), (Some(1_000), 10_000), (Some(60_000), 90_000)] {
+        for (interval, expected) in [(None, 10_000), (Some(1_000), 10_000), (Some(60_000), 90_000)]
+        {
             assert_eq!(grace_ms(10_000, interval), expected);
         }
     }

@@ -21,9 +21,19 @@ const PAGE: usize = 50;
 /// A task's note to itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Continuation {
-    Refill { actor: String, location: String, when: Timestamp, cause: Cause, from: From },
+    Refill {
+        actor: String,
+        location: String,
+        when: Timestamp,
+        cause: Cause,
+        from: Resume,
+    },
     /// A project's entries are all known: look at the holds that wait.
-    Entries { project: String, after: Vec<u8>, cause: Cause },
+    Entries {
+        project: String,
+        after: Vec<u8>,
+        cause: Cause,
+    },
 }
 
 impl Format for Continuation {
@@ -41,7 +51,7 @@ pub enum Pass {
 
 /// Where a pass goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct From {
+pub struct Resume {
     pub pass: Pass,
     pub after: Option<Vec<u8>>,
     /// An older hold did not get all it waits for: younger ones get nothing.
@@ -107,13 +117,13 @@ fn judge_entries(
 
 impl Site<'_, '_> {
     /// One step of a pass.
-    pub fn serve(&mut self, from: From) -> Result<(), Rejection> {
-        let From { mut pass, mut after, mut short } = from;
+    pub fn serve(&mut self, from: Resume) -> Result<(), Rejection> {
+        let Resume { mut pass, mut after, mut short } = from;
         let prefix = self.on.at.bytes();
         let mut seen = 0;
         loop {
             if seen >= HOLDS_PER_STEP_MAX {
-                return self.serve_later(From { pass, after, short });
+                return self.serve_later(Resume { pass, after, short });
             }
             let page = self.ctx.scan(&WAITING, &prefix, after.as_deref(), PAGE)?;
             for (key, _) in &page {
@@ -136,7 +146,7 @@ impl Site<'_, '_> {
         }
     }
 
-    fn serve_later(&mut self, from: From) -> Result<(), Rejection> {
+    fn serve_later(&mut self, from: Resume) -> Result<(), Rejection> {
         if self.ledger.refill == Refill::Idle {
             self.ledger.refill = Refill::Running;
         }

@@ -21,7 +21,7 @@ use super::{
     ledger::{Confidence, Figures, Ledger, Refill},
     place::{self, Event, Offer, Portion},
     records::{self, Availability, InventoryEvent, Reservation},
-    refill::{From, Pass},
+    refill::{Pass, Resume},
     state::{HOLDS, Hold, HoldKey, LEDGER, LocationKey, PROJECTS, WAITING, Waiting},
 };
 
@@ -84,8 +84,12 @@ impl<'c, 'x> Site<'c, 'x> {
         let all = self.all_waiting || first_reading;
         let Some(free) = self.ledger.free().filter(|_| waits) else { return Ok(()) };
         match self.ledger.refill {
-            Refill::Idle if all => self.serve(From { pass: Pass::All, after: None, short: false }),
-            Refill::Idle if free > 0 => self.serve(From { pass: Pass::Free, after: None, short: false }),
+            Refill::Idle if all => {
+                self.serve(Resume { pass: Pass::All, after: None, short: false })
+            }
+            Refill::Idle if free > 0 => {
+                self.serve(Resume { pass: Pass::Free, after: None, short: false })
+            }
             Refill::Running if self.all_waiting => {
                 self.ledger.refill = Refill::Again;
                 Ok(())
@@ -97,8 +101,7 @@ impl<'c, 'x> Site<'c, 'x> {
     /// What can be given to a hold ordered at `ordered_at`.
     pub fn offer(&self, free: Option<i64>, hold: &Hold, ordered_at: Timestamp) -> Offer {
         let rules = &self.settings.rules;
-        let promise =
-            place::promise(hold.mode, ordered_at, &self.ledger.restock, rules.track_only);
+        let promise = place::promise(hold.mode, ordered_at, &self.ledger.restock, rules.track_only);
         let portion = if rules.all_or_nothing { Portion::AllOrNothing } else { Portion::Any };
         Offer { free, promise, portion }
     }
