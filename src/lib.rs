@@ -1,7 +1,23 @@
 //! stub
+
 pub mod application;
+pub mod changelog;
+pub mod clock;
 pub mod config;
+pub mod describe;
+pub mod driver;
+pub mod embedded;
+pub mod http;
+pub mod kafka;
 pub mod log;
 pub mod logging;
+pub mod metrics;
 pub mod names;
+pub mod open;
+pub mod position;
+pub mod replay;
+pub mod restore;
+pub mod status;
+pub mod task;
 pub mod topics;
+pub mod worker;

@@ -12,9 +12,6 @@ pub const CAUSE_HEADER: &str = "aplomb_cause";
 /// The W3C trace context of an external record.
 pub const TRACEPARENT_HEADER: &str = "traceparent";
 
-/// The W3C trace context of an external record.
-pub const TRACEPARENT_HEADER: &str = "traceparent";
-
 /// In the state folder: whose it is. Held locked while the process runs.
 pub const LOCK_FILE: &str = "lock";
 /// In the state folder: the transactional ids that may have left a transaction open.

@@ -232,7 +232,10 @@ mod tests {
                 committed,
                 store: store.as_ref(),
                 rebuilding: rebuilding.as_ref(),
-                changelog: Watermarks { low: NextOffset(changelog.0), high: NextOffset(changelog.1) },
+                changelog: Watermarks {
+                    low: NextOffset(changelog.0),
+                    high: NextOffset(changelog.1),
+                },
                 changelog_has_position: position,
                 inbox_low: NextOffset(inbox_low),
                 partitions: 8,

@@ -42,6 +42,7 @@ pub struct Config {
     pub flows: Vec<Flow>,
     /// The topology's own tables, as JSON.
     pub rules: Json,
+    /// A key `K` of this table is the topology's rule `bootstrap_K`.
     pub bootstrap: Json,
 }
 
@@ -143,7 +144,7 @@ pub struct Flow {
     pub name: String,
     pub topic: String,
     pub allowed_disorder_ms: i64,
-    /// All keys of the table as JSON, these three among them, for the topology.
+    /// The keys of the table as JSON, for the topology, name and topic among them.
     pub document: Json,
 }
 
@@ -161,8 +162,9 @@ impl Config {
     /// Reads the file and the process's environment.
     pub fn load(path: &Path, checks: &Checks<'_>) -> Result<Self, Error> {
         let text = fs::read_to_string(path).map_err(|error| Error::file(path, &error))?;
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         Self::parse(&text, variables, checks)
     }
 

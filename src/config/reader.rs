@@ -15,6 +15,8 @@ pub(super) struct Reader<'a> {
     root: &'a Table,
     overrides: &'a Overrides,
     mistakes: RefCell<Vec<Mistake>>,
+    /// Every key that was looked for, set or not.
+    asked: RefCell<BTreeSet<String>>,
 }
 
 /// One table of it. Keys it was not asked for are mistakes, see [`Section::finish`].
@@ -29,7 +31,7 @@ pub(super) struct Section<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(root: &'a Table, overrides: &'a Overrides) -> Self {
-        Self { root, overrides, mistakes: RefCell::default() }
+        Self { root, overrides, mistakes: RefCell::default(), asked: RefCell::default() }
     }
 
     pub fn root(&'a self) -> Section<'a> {
@@ -47,6 +49,11 @@ impl<'a> Reader<'a> {
     /// The variable that set a key, as a prefix for what is said about its value.
     fn origin(&self, key: &str) -> String {
         self.overrides.get(key).map_or_else(String::new, |variable| format!("({variable}) "))
+    }
+
+    #[cfg(test)]
+    pub fn asked(&self) -> BTreeSet<String> {
+        self.asked.borrow().clone()
     }
 
     pub fn into_mistakes(self) -> Vec<Mistake> {
@@ -69,6 +76,7 @@ impl<'a> Section<'a> {
 
     fn value(&self, name: &'static str) -> Option<&'a Value> {
         self.known.borrow_mut().insert(name);
+        self.reader.asked.borrow_mut().insert(self.key(name));
         self.table?.get(name)
     }
 
@@ -124,11 +132,7 @@ impl<'a> Section<'a> {
         self.optional_integer(name, allowed).unwrap_or(default)
     }
 
-    pub fn optional_integer<T>(
-        &self,
-        name: &'static str,
-        allowed: RangeInclusive<T>,
-    ) -> Option<T>
+    pub fn optional_integer<T>(&self, name: &'static str, allowed: RangeInclusive<T>) -> Option<T>
     where
         T: Copy + PartialOrd + TryFrom<i64> + std::fmt::Display,
     {
@@ -206,9 +210,9 @@ impl<'a> Section<'a> {
     /// `serde_json` is built with: the document's hash rests on it.
     fn json_table(&self, path: &str, table: &Table) -> serde_json::Value {
         let sorted: BTreeMap<&String, &Value> = table.iter().collect();
-        let entries = sorted.into_iter().map(|(key, value)| {
-            (key.clone(), self.json_value(&format!("{path}.{key}"), value))
-        });
+        let entries = sorted
+            .into_iter()
+            .map(|(key, value)| (key.clone(), self.json_value(&format!("{path}.{key}"), value)));
         serde_json::Value::Object(entries.collect())
     }
 
@@ -296,9 +300,13 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (left, right, edits) in
-            [("", "", 0), ("abc", "abc", 0), ("abc", "acb", 2), ("thread", "threads", 1), ("", "ab", 2)]
-        {
+        for (left, right, edits) in [
+            ("", "", 0),
+            ("abc", "abc", 0),
+            ("abc", "acb", 2),
+            ("thread", "threads", 1),
+            ("", "ab", 2),
+        ] {
             assert_eq!(distance(left, right), edits, "{left} {right}");
         }
     }

@@ -8,8 +8,7 @@ use crate::application::Start;
 
 use super::{
     Application, Checks, Config, Flow, GroupProtocol, Http, Kafka, Log, LogFormat, Memory, Time,
-    Topics, Worker,
-    document,
+    Topics, Worker, document,
     reader::{Reader, Section},
 };
 
@@ -35,9 +34,8 @@ pub(super) fn read<'a>(reader: &'a Reader<'a>, checks: &Checks<'_>) -> Config {
         bootstrap: root.json("bootstrap"),
     };
     together(&config, reader);
-    let document = document::body(&config.flows, &config.rules, &config.bootstrap);
-    if let Err(problem) = (checks.settings)(&document) {
-        reader.mistake("flows, rules, bootstrap", problem);
+    for (key, problem) in document::mistakes(&config, checks.settings) {
+        reader.mistake(key, problem);
     }
     root.finish();
     config
@@ -61,7 +59,12 @@ fn together(config: &Config, reader: &Reader<'_>) {
             timeout_ms,
         ),
         ("worker.drain_ms_max", worker.drain_ms_max, "kafka.transaction_timeout_ms", timeout_ms),
-        ("worker.revoke_ms_max", worker.revoke_ms_max, "worker.shutdown_ms_max", worker.shutdown_ms_max),
+        (
+            "worker.revoke_ms_max",
+            worker.revoke_ms_max,
+            "worker.shutdown_ms_max",
+            worker.shutdown_ms_max,
+        ),
     ];
     for (key, value, bound, most) in rows {
         if value > most {
@@ -94,8 +97,7 @@ fn kafka(section: Section<'_>, checks: &Checks<'_>) -> Kafka {
             section.mistake("bootstrap", problem);
         }
     }
-    let protocols =
-        [("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)];
+    let protocols = [("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)];
     let kafka = Kafka {
         bootstrap,
         transaction_timeout_ms: section.integer("transaction_timeout_ms", 10_000, 1_000..=900_000),
@@ -235,7 +237,11 @@ fn flows<'a>(reader: &'a Reader<'a>, root: &Section<'a>) -> Vec<Flow> {
             section.mistake("topic", format!("{topic:?} stands twice; one flow reads a topic"));
         }
         let allowed_disorder_ms = section.integer("allowed_disorder_ms", 10_000, 0..=86_400_000);
-        flows.push(Flow { name, topic, allowed_disorder_ms, document: section.all() });
+        let mut document = section.all();
+        if let Some(keys) = document.as_object_mut() {
+            keys.remove("allowed_disorder_ms");
+        }
+        flows.push(Flow { name, topic, allowed_disorder_ms, document });
     }
     if flows.is_empty() {
         root.mistake("flows", "is missing: a [[flows]] table with name and topic for each source");

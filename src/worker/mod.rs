@@ -12,6 +12,7 @@ mod group;
 mod opening;
 mod process;
 mod recover;
+pub mod report;
 mod ticks;
 
 use std::{
@@ -33,8 +34,8 @@ use crate::{
     application::Application,
     clock::Clock,
     log::{self, Class, Consumer, Leave, Log, Member},
-    status::WorkerStatus,
     task::{State, Task},
+    worker::report::WorkerStatus,
 };
 
 /// Broker requests outside transactions wait so long at most; a longer outage is another turn.
@@ -109,8 +110,6 @@ struct Transaction {
     begun: Timestamp,
     records: usize,
     bytes: usize,
-    /// The configuration document was broadcast in it.
-    configuration_sent: bool,
 }
 
 impl<L: Log> Worker<L> {
@@ -171,8 +170,8 @@ impl<L: Log> Worker<L> {
         let restored = self.restore_tasks()?;
         let handled = self.process()?;
         let ticked = self.tick()?;
-        self.commit_if_due(handled)?;
-        let busy = opened || restored || handled > 0 || ticked;
+        let committed = self.commit_if_due(handled)?;
+        let busy = opened || restored || handled > 0 || ticked || committed;
         Ok(if busy { Turn::Busy } else { Turn::Idle })
     }
 
@@ -198,6 +197,15 @@ impl<L: Log> Worker<L> {
             _ => None,
         };
         self.tasks.iter().filter_map(parked).collect()
+    }
+
+    /// The time of every running task.
+    pub fn times(&self) -> Vec<Timestamp> {
+        let time = |task: &Task| match &task.state {
+            State::Running(running) => running.fold.time(),
+            _ => Timestamp::MIN,
+        };
+        self.tasks.iter().map(time).collect()
     }
 
     pub fn tasks(&self) -> &[Task] {

@@ -147,12 +147,7 @@ impl<L: Log> Worker<L> {
             return Err(super::own_error(log::Class::Retry, "the producer is not ready"));
         };
         producer.begin()?;
-        self.transaction = Some(Transaction {
-            begun: self.clock.now(),
-            records: 0,
-            bytes: 0,
-            configuration_sent: false,
-        });
+        self.transaction = Some(Transaction { begun: self.clock.now(), records: 0, bytes: 0 });
         Ok(())
     }
 
@@ -289,7 +284,7 @@ pub(super) fn send_effect<P: Producer>(
 ) -> Result<bool, log::Error> {
     let missing = || super::own_error(log::Class::Fatal, "an effect without a topic");
     let mut headers = Vec::with_capacity(effect.headers.len() + 1);
-    headers.extend(effect.headers.iter().map(|(name, value)| (*name, value.as_slice())));
+    headers.extend(effect.headers.iter().map(|(name, value)| (name.as_ref(), value.as_slice())));
     headers.push((names::CAUSE_HEADER, cause.as_bytes()));
     let record = |topic, partition| ToSend {
         topic,
@@ -322,10 +317,7 @@ pub(super) fn send_effect<P: Producer>(
     }
 }
 
-pub(super) fn inbox_of(
-    application: &Application,
-    stage: u16,
-) -> Option<&std::sync::Arc<str>> {
+pub(super) fn inbox_of(application: &Application, stage: u16) -> Option<&std::sync::Arc<str>> {
     application.stage(stage)?.inbox.as_ref()
 }
 

@@ -1,3 +1,8 @@
 //! The commerce topology of Aplomb: intake, resources, skus, cases.
 
+pub mod codes;
+pub mod exceptions;
 pub mod messages;
+pub mod outputs;
+pub mod settings;
+pub mod time;
