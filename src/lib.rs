@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod driver;
 pub mod embedded;
+pub mod kafka;
 pub mod log;
 pub mod logging;
 pub mod metrics;
