@@ -136,11 +136,8 @@ impl Replay {
         let time = line.timestamp.or_else(own_time).or(self.last_time).unwrap_or_default();
         self.last_time = Some(time);
         let driver = self.driver(time)?;
-        let headers: Vec<_> = line
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_slice(), value.as_deref()))
-            .collect();
+        let headers: Vec<_> =
+            line.headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref())).collect();
         driver.deliver(&Foreign {
             key: line.key.as_deref(),
             value: line.value.as_deref(),

@@ -2,16 +2,67 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aplomb_state::envelope::{Configuration, Source};
-use serde_json::{Value as Json, json};
+use aplomb_state::{
+    envelope::{Configuration, Source},
+    stage::Settings,
+};
+use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::{Config, Flow};
 
 /// The topology's own part, as JSON.
-pub(super) fn body(flows: &[Flow], rules: &Json, bootstrap: &Json) -> Vec<u8> {
+fn body(flows: &[&Flow], rules: &Map<String, Json>) -> Vec<u8> {
     let flows: Vec<&Json> = flows.iter().map(|flow| &flow.document).collect();
-    json!({ "flows": flows, "rules": rules, "bootstrap": bootstrap }).to_string().into_bytes()
+    json!({ "flows": flows, "rules": rules }).to_string().into_bytes()
+}
+
+/// The rules with those of the bootstrap table, sorted.
+fn rules(config: &Config) -> Map<String, Json> {
+    let entries = |table: &Json| table.as_object().cloned().unwrap_or_default().into_iter();
+    let bootstrap = entries(&config.bootstrap).map(|(key, value)| (bootstrap_rule(&key), value));
+    let all: BTreeMap<String, Json> = entries(&config.rules).chain(bootstrap).collect();
+    all.into_iter().collect()
+}
+
+fn bootstrap_rule(key: &str) -> String {
+    format!("bootstrap_{key}")
+}
+
+/// What the topology's parser has against the document, by key. It stops at its first mistake, so
+/// it is asked about each flow and each rule alone.
+pub(super) fn mistakes(
+    config: &Config,
+    settings: fn(&[u8]) -> Result<Settings, String>,
+) -> Vec<(String, String)> {
+    let rules = rules(config);
+    let flows: Vec<&Flow> = config.flows.iter().collect();
+    let Err(whole) = settings(&body(&flows, &rules)) else { return Vec::new() };
+    let mut mistakes = Vec::new();
+    for (index, flow) in config.flows.iter().enumerate() {
+        if let Err(problem) = settings(&body(&[flow], &Map::new())) {
+            mistakes.push((format!("flows[{index}]"), without_place(&problem)));
+        }
+    }
+    for (key, value) in rules {
+        let alone = Map::from_iter([(key.clone(), value)]);
+        if let Err(problem) = settings(&body(&[], &alone)) {
+            let key = match key.strip_prefix("bootstrap_") {
+                Some(key) => format!("bootstrap.{key}"),
+                None => format!("rules.{key}"),
+            };
+            mistakes.push((key, without_place(&problem)));
+        }
+    }
+    if mistakes.is_empty() {
+        mistakes.push(("flows, rules".to_owned(), without_place(&whole)));
+    }
+    mistakes
+}
+
+/// Line and column are those of a JSON text that nobody sees.
+fn without_place(problem: &str) -> String {
+    problem.split(" at line ").next().unwrap_or(problem).to_owned()
 }
 
 impl Config {
@@ -42,7 +93,8 @@ impl Config {
         };
         let mut sources: Vec<Source> = self.flows.iter().map(source).collect();
         sources.sort_by(|left, right| left.topic.cmp(&right.topic));
-        let body = body(&self.flows, &self.rules, &self.bootstrap);
+        let flows: Vec<&Flow> = self.flows.iter().collect();
+        let body = body(&flows, &rules(self));
         let hash = hash(&sources, self.time.hold_ms, &body);
         Ok(Configuration {
             revision: self.revision,

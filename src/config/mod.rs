@@ -42,6 +42,7 @@ pub struct Config {
     pub flows: Vec<Flow>,
     /// The topology's own tables, as JSON.
     pub rules: Json,
+    /// A key `K` of this table is the topology's rule `bootstrap_K`.
     pub bootstrap: Json,
 }
 
@@ -143,7 +144,7 @@ pub struct Flow {
     pub name: String,
     pub topic: String,
     pub allowed_disorder_ms: i64,
-    /// All keys of the table as JSON, these three among them, for the topology.
+    /// The keys of the table as JSON, for the topology, name and topic among them.
     pub document: Json,
 }
 

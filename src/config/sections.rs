@@ -34,9 +34,8 @@ pub(super) fn read<'a>(reader: &'a Reader<'a>, checks: &Checks<'_>) -> Config {
         bootstrap: root.json("bootstrap"),
     };
     together(&config, reader);
-    let document = document::body(&config.flows, &config.rules, &config.bootstrap);
-    if let Err(problem) = (checks.settings)(&document) {
-        reader.mistake("flows, rules, bootstrap", problem);
+    for (key, problem) in document::mistakes(&config, checks.settings) {
+        reader.mistake(key, problem);
     }
     root.finish();
     config
@@ -238,7 +237,11 @@ fn flows<'a>(reader: &'a Reader<'a>, root: &Section<'a>) -> Vec<Flow> {
             section.mistake("topic", format!("{topic:?} stands twice; one flow reads a topic"));
         }
         let allowed_disorder_ms = section.integer("allowed_disorder_ms", 10_000, 0..=86_400_000);
-        flows.push(Flow { name, topic, allowed_disorder_ms, document: section.all() });
+        let mut document = section.all();
+        if let Some(keys) = document.as_object_mut() {
+            keys.remove("allowed_disorder_ms");
+        }
+        flows.push(Flow { name, topic, allowed_disorder_ms, document });
     }
     if flows.is_empty() {
         root.mistake("flows", "is missing: a [[flows]] table with name and topic for each source");

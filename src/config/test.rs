@@ -18,7 +18,7 @@ fn checks() -> Checks<'static> {
             if document["rules"]["bad"].is_null() {
                 Ok(Arc::new(()))
             } else {
-                Err("rules.bad is not known".to_owned())
+                Err("it is not known at line 1 column 9".to_owned())
             }
         },
         properties: &refuse,
@@ -84,7 +84,6 @@ fn every_mistake_is_reported_at_once() {
         "application.id: must be 1 to 100 letters",
         "application.ordinal: -1 is out of range: 0 to 9999",
         "colour: is not known; allowed here: application, bootstrap, configuration, flows",
-        "flows, rules, bootstrap: rules.bad is not known",
         "flows[0].topic: is missing: the full name of the topic to read",
         "flows[1].allowed_disorder_ms: must be a whole number, 0 to 86400000, not a fraction",
         "flows[1].name: \"a\" stands twice",
@@ -94,6 +93,7 @@ fn every_mistake_is_reported_at_once() {
         "kafka.properties.group.id: is the engine's: application.id names the group",
         "kafka.properties.sasl: must be text, a number or true or false; put a name with dots in",
         "log.filter: \"aplomb=loud\"",
+        "rules.bad: it is not known",
         "start: \"tomorrow\" is not one of \"earliest\", \"latest\" or a time",
         "worker.commit_interval_ms_max: must be a whole number, 1 to 60000, not text",
         "worker.commit_records_max: 0 is out of range: 1 to 1000000",

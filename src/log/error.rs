@@ -31,7 +31,13 @@ pub struct Error {
 
 impl Error {
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, in_doubt: false, out_of_range: false, rejoined: false, message: message.into() }
+        Self {
+            class,
+            in_doubt: false,
+            out_of_range: false,
+            rejoined: false,
+            message: message.into(),
+        }
     }
 
     pub fn in_doubt(message: impl Into<String>) -> Self {

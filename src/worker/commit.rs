@@ -20,16 +20,20 @@ use crate::{
 };
 
 impl<L: Log> Worker<L> {
-    /// When the input is idle, or at the bounds, and not more often than the minimum.
-    pub(super) fn commit_if_due(&mut self, handled: usize) -> Result<(), log::Error> {
-        let Some(transaction) = &self.transaction else { return Ok(()) };
+    /// When the input is idle, or at the bounds, and not more often than the minimum. `true`: a
+    /// transaction ended, so that there may be something to read.
+    pub(super) fn commit_if_due(&mut self, handled: usize) -> Result<bool, log::Error> {
+        let Some(transaction) = &self.transaction else { return Ok(false) };
         let tuning = &self.application.tuning;
         let now = self.clock.now();
         let rested = now.0 - self.last_commit.0 >= tuning.commit_interval_ms_min;
         let due = now.0 - transaction.begun.0 >= tuning.commit_interval_ms_max
             || self.transaction_is_full()
             || (handled == 0 && rested);
-        if due { self.commit() } else { Ok(()) }
+        if due {
+            self.commit()?;
+        }
+        Ok(due)
     }
 
     /// How long until an open transaction has to end.
@@ -204,7 +208,9 @@ impl<L: Log> Worker<L> {
                 self.park(input, error.to_string());
             }
             backend::Error::Base { .. } => self.reopen(input, 0),
-            backend::Error::Format(_) => self.park(input, error.to_string()),
+            backend::Error::Format(_) | backend::Error::Damaged(_) => {
+                self.park(input, error.to_string());
+            }
             backend::Error::Storage(_) => {
                 tracing::error!(partition = %input, %error, "state store failed; will be reopened");
                 self.reopen(input, super::opening::STORE_BACKOFF_MS);

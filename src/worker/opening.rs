@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use aplomb_state::{
     backend::{Reads, TaskStore},
+    codec,
+    envelope::Envelope,
     fold::{Fold, NoState},
     ids::{Generation, NextOffset, Timestamp, TopicPartition},
-    envelope::Envelope,
-    codec,
 };
 use rand::Rng;
 
@@ -274,7 +274,8 @@ impl<L: Log> Worker<L> {
             return Ok(());
         };
         let (next, metadata) = (restore.next, restore.metadata.clone());
-        let metadata = Metadata { fold_version: self.application.topology.fold_version, ..metadata };
+        let metadata =
+            Metadata { fold_version: self.application.topology.fold_version, ..metadata };
         self.run(input, stage, Some(restore.into_store()), metadata, next, Announce::Nothing);
         self.start_running(input, next)
     }
@@ -313,6 +314,12 @@ impl<L: Log> Worker<L> {
         let committed = self.consumer.committed(&external, REQUEST_WAIT)?;
         if committed.contains(&Committed::Unstable) {
             self.wait_to_open(input, UNSTABLE_BACKOFF_MS);
+            return Ok(());
+        }
+        let own = external.iter().zip(&committed).find(|(partition, _)| *partition == input);
+        if own.is_some_and(|(_, committed)| *committed != Committed::None) {
+            // Begun since we asked.
+            self.wait_to_open(input, 0);
             return Ok(());
         }
         let begun = committed.iter().any(|committed| *committed != Committed::None);
@@ -454,6 +461,7 @@ impl<L: Log> Worker<L> {
                     input: 0,
                     waiting_since: None,
                     last_progress,
+                    handled_at: Timestamp::MIN,
                 };
                 if let Some(task) = self.task_mut(input) {
                     task.state = State::Running(Box::new(running));

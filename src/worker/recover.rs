@@ -170,11 +170,7 @@ impl<L: Log> Worker<L> {
     }
 
     /// The outcome is not known, or an older epoch of ours was fenced.
-    fn recover_by_new_producer(
-        &mut self,
-        error: &log::Error,
-        timed_out: bool,
-    ) -> Result<(), Stop> {
+    fn recover_by_new_producer(&mut self, error: &log::Error, timed_out: bool) -> Result<(), Stop> {
         tracing::warn!(%error, in_doubt = error.in_doubt, "producer dropped; tasks open again");
         let now = self.now();
         if !error.in_doubt {

@@ -79,9 +79,9 @@ impl<L: Log> Worker<L> {
     }
 
     fn announcing(&self) -> bool {
-        self.tasks.iter().any(|task| {
-            matches!(&task.state, State::Running(r) if r.announce != Announce::Nothing)
-        })
+        self.tasks
+            .iter()
+            .any(|task| matches!(&task.state, State::Running(r) if r.announce != Announce::Nothing))
     }
 
     fn frontiers(&mut self) -> Result<Vec<Frontier>, log::Error> {

@@ -1,8 +1,8 @@
 //! How the group divides partitions among its members.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use aplomb::log::{Class, Consumer, GroupEvent, Leave};
+use aplomb::log::{Class, Consumer, GroupEvent, Leave, Log};
 use aplomb_state::ids::TopicPartition;
 
 use super::{
@@ -19,10 +19,14 @@ pub fn checks<F: Fixture>() -> Vec<Check<F>> {
 }
 
 /// Two members with two partitions each.
-fn pair<F: Fixture>(
-    fixture: &F,
-    instances: [Option<&str>; 2],
-) -> Outcome<(Party<F::Log>, Party<F::Log>, String, std::sync::Arc<str>)> {
+struct Pair<L: Log> {
+    first: Party<L>,
+    second: Party<L>,
+    group: String,
+    topic: Arc<str>,
+}
+
+fn pair<F: Fixture>(fixture: &F, instances: [Option<&str>; 2]) -> Outcome<Pair<F::Log>> {
     let name = topic(fixture, 4, &[])?;
     let group = fixture.fresh("group");
     let mut first = Party::join(fixture.log(), &group, instances[0], &name)?;
@@ -34,7 +38,7 @@ fn pair<F: Fixture>(
         second.turn(ROUND)?;
         Ok((first.owned.len() == 2 && second.owned.len() == 2).then_some(()))
     })?;
-    Ok((first, second, group, name))
+    Ok(Pair { first, second, group, topic: name })
 }
 
 fn revoked_is_answered_before_assigned<F: Fixture>(fixture: &F) -> Outcome {
@@ -65,7 +69,7 @@ fn revoked_is_answered_before_assigned<F: Fixture>(fixture: &F) -> Outcome {
 }
 
 fn the_last_member_gets_all<F: Fixture>(fixture: &F) -> Outcome {
-    let (first, mut second, ..) = pair(fixture, [None, None])?;
+    let Pair { first, mut second, .. } = pair(fixture, [None, None])?;
     second.events.clear();
     first.consumer.close(Leave::Leave)?;
     second.until_owning(fixture, 4, &mut || Ok(()))?;
@@ -74,7 +78,7 @@ fn the_last_member_gets_all<F: Fixture>(fixture: &F) -> Outcome {
 }
 
 fn a_static_member_comes_back_unnoticed<F: Fixture>(fixture: &F) -> Outcome {
-    let (first, mut second, group, name) = pair(fixture, [Some("a"), Some("b")])?;
+    let Pair { first, mut second, group, topic } = pair(fixture, [Some("a"), Some("b")])?;
     let before = first.owned.clone();
     // An event that still tells the last generation is none of the bounce.
     for _ in 0..10 {
@@ -82,7 +86,7 @@ fn a_static_member_comes_back_unnoticed<F: Fixture>(fixture: &F) -> Outcome {
     }
     second.events.clear();
     first.consumer.close(Leave::Stay)?;
-    let mut back = Party::join(fixture.log(), &group, Some("a"), &name)?;
+    let mut back = Party::join(fixture.log(), &group, Some("a"), &topic)?;
     back.until_owning(fixture, 2, &mut || second.turn(ROUND))?;
     equal("the same partitions", &back.owned, &before)?;
     for _ in 0..10 {
@@ -93,8 +97,8 @@ fn a_static_member_comes_back_unnoticed<F: Fixture>(fixture: &F) -> Outcome {
 }
 
 fn a_second_process_fences_the_first<F: Fixture>(fixture: &F) -> Outcome {
-    let (mut first, mut second, group, name) = pair(fixture, [Some("a"), Some("b")])?;
-    let mut usurper = Party::join(fixture.log(), &group, Some("a"), &name)?;
+    let Pair { mut first, mut second, group, topic } = pair(fixture, [Some("a"), Some("b")])?;
+    let mut usurper = Party::join(fixture.log(), &group, Some("a"), &topic)?;
     usurper.until_owning(fixture, 2, &mut || second.turn(ROUND))?;
     let error = until(fixture, "the fencing", || {
         second.turn(ROUND)?;

@@ -17,10 +17,7 @@ use std::{
 use aplomb::log::{Isolation, Log, Producer, Reader, ToSend, TopicDescription};
 use aplomb_state::ids::{NextOffset, Offset, TopicPartition};
 
-pub use self::{
-    party::Party,
-    transactions::a_commit_in_doubt_is_settled_by_the_successor,
-};
+pub use self::{party::Party, transactions::a_commit_in_doubt_is_settled_by_the_successor};
 
 pub type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 

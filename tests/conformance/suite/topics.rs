@@ -91,15 +91,15 @@ fn first_of<F: Fixture>(fixture: &F, of: &TopicPartition) -> Outcome<Seen> {
 fn records_keep_their_bytes<F: Fixture>(fixture: &F) -> Outcome {
     let name = topic(fixture, 4, &[])?;
     let headers: [(&str, &[u8]); 3] = [("trace", b"\x00\xff"), ("empty", b""), ("trace", b"again")];
-    let rows: [(Option<&[u8]>, Option<&[u8]>); 4] = [
-        (Some(b"key"), Some(b"value")),
-        (Some(b"key"), None),
-        (None, Some(b"value")),
-        (Some(b""), Some(b"")),
+    let rows: [[Option<&[u8]>; 2]; 4] = [
+        [Some(b"key"), Some(b"value")],
+        [Some(b"key"), None],
+        [None, Some(b"value")],
+        [Some(b""), Some(b"")],
     ];
     let mut writer = producer(fixture, &fixture.fresh("id"))?;
     writer.begin()?;
-    for (partition, (key, value)) in (0..).zip(rows) {
+    for (partition, [key, value]) in (0..).zip(rows) {
         let to = TopicPartition::new(Arc::clone(&name), partition);
         send(&mut writer, &ToSend { key, value, headers: &headers, ..record(&to, "") })?;
     }
@@ -109,7 +109,7 @@ fn records_keep_their_bytes<F: Fixture>(fixture: &F) -> Outcome {
         .iter()
         .map(|(name, value)| (name.as_bytes().to_vec(), Some(value.to_vec())))
         .collect();
-    for (partition, (key, value)) in (0..).zip(rows) {
+    for (partition, [key, value]) in (0..).zip(rows) {
         let of = TopicPartition::new(Arc::clone(&name), partition);
         let (_, seen_key, seen_value, seen_headers) = first_of(fixture, &of)?;
         equal("key", seen_key.as_deref(), key)?;
