@@ -6,4 +6,5 @@ pub mod exceptions;
 pub mod messages;
 pub mod outputs;
 pub mod settings;
+pub mod skus;
 pub mod time;
