@@ -1,0 +1,78 @@
+//! Every name the runtime gives: topics, headers, ids, directories. Other names are the topology's.
+
+use std::path::{Path, PathBuf};
+
+/// Which input caused a record: `stage/topic/partition/offset/n`. `verify` compares by it.
+pub const CAUSE_HEADER: &str = "aplomb_cause";
+
+/// The W3C trace context of an external record.
+pub const TRACEPARENT_HEADER: &str = "traceparent";
+
+/// In the state folder: whose it is. Held locked while the process runs.
+pub const LOCK_FILE: &str = "lock";
+/// In the state folder: the transactional ids that may have left a transaction open.
+pub const TRANSACTIONAL_IDS_FILE: &str = "transactional-ids";
+/// In the state folder: the database of all tasks.
+pub const DATABASE_DIR: &str = "database";
+/// Behind the folder of a database that did not open and was moved aside.
+pub const ASIDE_SUFFIX: &str = ".aside";
+
+/// Before the name of every environment variable that overrides a key of the configuration.
+pub const ENVIRONMENT_PREFIX: &str = "APLOMB_";
+
+/// The internal topic that a stage consumes.
+pub fn inbox(application_id: &str, stage: &str) -> String {
+    format!("{application_id}.inbox.{stage}")
+}
+
+/// The internal topic that a stage's state is kept in.
+pub fn changelog(application_id: &str, stage: &str) -> String {
+    format!("{application_id}.{stage}.changelog")
+}
+
+/// The full name of an output topic.
+pub fn output(prefix: &str, topic: &str) -> String {
+    format!("{prefix}{topic}")
+}
+
+/// Of a worker with a stable identity: a successor settles the transaction of its predecessor.
+pub fn transactional_id(application_id: &str, ordinal: u32, worker: usize) -> String {
+    format!("{application_id}-{ordinal}-{worker}")
+}
+
+/// Of a worker without one. `random` differs for every start.
+pub fn random_transactional_id(application_id: &str, random: u64, worker: usize) -> String {
+    format!("{application_id}-r{random:016x}-{worker}")
+}
+
+/// `group.instance.id` of a worker with a stable identity.
+pub fn instance_id(application_id: &str, ordinal: u32, worker: usize) -> String {
+    format!("{application_id}-{ordinal}-{worker}")
+}
+
+pub fn lock_file(state_dir: &Path) -> PathBuf {
+    state_dir.join(LOCK_FILE)
+}
+
+pub fn transactional_ids_file(state_dir: &Path) -> PathBuf {
+    state_dir.join(TRANSACTIONAL_IDS_FILE)
+}
+
+pub fn database_dir(state_dir: &Path) -> PathBuf {
+    state_dir.join(DATABASE_DIR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_is_stored_in_kafka_and_must_not_change() {
+        assert_eq!(inbox("aplomb", "skus"), "aplomb.inbox.skus");
+        assert_eq!(changelog("aplomb", "skus"), "aplomb.skus.changelog");
+        assert_eq!(output("aplomb.", "order.view.v1"), "aplomb.order.view.v1");
+        assert_eq!(transactional_id("aplomb", 2, 0), "aplomb-2-0");
+        assert_eq!(instance_id("aplomb", 2, 0), "aplomb-2-0");
+        assert_eq!(random_transactional_id("a", 255, 1), "a-r00000000000000ff-1");
+    }
+}

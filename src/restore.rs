@@ -1,0 +1,174 @@
+//! Replaying a task's changelog into its store, in bounded steps.
+//!
+//! Invariants:
+//! - `RESTORE-END` a replay ends only at the position record of the committed offset; reaching the
+//!   high watermark without it is fatal.
+//! - `RESTORE-MARK` the first batch marks the store as restoring.
+
+use std::time::Duration;
+
+use aplomb_state::{
+    backend::{self, Rebuild, StorePosition, TaskStore},
+    ids::{Generation, NextOffset, Timestamp, TopicPartition},
+    overlay::Overlay,
+};
+
+use crate::{
+    changelog::{self, Entry},
+    log::{self, Reader},
+    position::Metadata,
+};
+
+/// A replay under way. The reader is kept beside it, as its type is the log's.
+pub struct Restore {
+    pub store: Box<dyn TaskStore>,
+    pub metadata: Metadata,
+    pub changelog: TopicPartition,
+    /// The committed offset to reach.
+    pub next: NextOffset,
+    /// The changelog's high watermark, uncommitted data included, read after the offset.
+    pub until: NextOffset,
+    pub from: NextOffset,
+    pub mode: Mode,
+    /// Where the store's inbox offset stands while it is marked as restoring.
+    base: Option<NextOffset>,
+    reached: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Over the present data.
+    Tail,
+    /// Beside it.
+    Rebuild,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    Going,
+    Done,
+}
+
+#[derive(Debug)]
+pub enum Error {
+    Log(log::Error),
+    Store(backend::Error),
+    /// Park the task and say this.
+    Fatal(String),
+}
+
+impl Restore {
+    pub fn tail(
+        store: Box<dyn TaskStore>,
+        metadata: Metadata,
+        changelog: TopicPartition,
+        goal: Goal,
+    ) -> Self {
+        let base = store.position().map(|position| position.inbox);
+        let Goal { next, until, from } = goal;
+        let mode = Mode::Tail;
+        Self { store, metadata, changelog, next, until, from, mode, base, reached: false }
+    }
+
+    pub fn rebuild(
+        mut store: Box<dyn TaskStore>,
+        metadata: Metadata,
+        changelog: TopicPartition,
+        goal: Goal,
+        resume: bool,
+    ) -> Result<Self, backend::Error> {
+        store.begin_rebuild(if resume { Rebuild::Resume } else { Rebuild::Fresh })?;
+        let base = store.rebuilding().map(|position| position.inbox);
+        let Goal { next, until, from } = goal;
+        let mode = Mode::Rebuild;
+        Ok(Self { store, metadata, changelog, next, until, from, mode, base, reached: false })
+    }
+
+    /// Reads at most `records_max` and applies them in one batch. Never waits.
+    pub fn step<R: Reader>(
+        &mut self,
+        reader: &mut R,
+        records_max: usize,
+        now: Timestamp,
+    ) -> Result<Progress, Error> {
+        let mut batch = Overlay::default();
+        let mut failure = None;
+        let (next, generation) = (self.next, self.metadata.generation);
+        let mut reached = self.reached;
+        let mut reached_at = None;
+        let read = reader.read(records_max, Duration::ZERO, &mut |_, record| {
+            if reached || failure.is_some() {
+                return;
+            }
+            match changelog::read_record(record.key.unwrap_or_default(), record.value) {
+                Ok(Entry::Write(write)) => match write.value {
+                    Some(value) => batch.put(write.store, write.key, value.to_vec()),
+                    None => batch.delete(write.store, write.key),
+                },
+                Ok(Entry::Position(position)) => {
+                    if position.inbox == next && position.generation == generation {
+                        reached = true;
+                        reached_at = Some(record.offset.next());
+                    }
+                }
+                Err(reason) => failure = Some(reason),
+            }
+        });
+        let read = read.map_err(Error::Log)?;
+        if let Some(reason) = failure {
+            return Err(Error::Fatal(reason));
+        }
+        self.reached = reached;
+        let position = reached_at.unwrap_or_else(|| reader.position(&self.changelog));
+        if !reached && position >= self.until {
+            return Err(Error::Fatal(format!(
+                "{} was read to its end at {position} without the position of the committed \
+                 offset {}; it was re-created or lost records. `aplomb offsets restore` or \
+                 `aplomb reset` (in preparation) will mend this",
+                self.changelog, self.next
+            )));
+        }
+        if read > 0 || reached {
+            self.apply(&batch, generation, position, now).map_err(Error::Store)?;
+        }
+        if reached && self.mode == Mode::Rebuild {
+            self.store.finish_rebuild().map_err(Error::Store)?;
+        }
+        Ok(if reached { Progress::Done } else { Progress::Going })
+    }
+
+    fn apply(
+        &mut self,
+        batch: &Overlay,
+        generation: Generation,
+        changelog: NextOffset,
+        now: Timestamp,
+    ) -> Result<(), backend::Error> {
+        // While restoring, the store keeps the inbox offset it had: it is behind until the end.
+        let unfinished = self.base.unwrap_or(NextOffset(0));
+        let to = StorePosition {
+            generation,
+            inbox: if self.reached { self.next } else { unfinished },
+            changelog,
+            fold_version: self.metadata.fold_version,
+            restoring: !self.reached,
+            current_as_of: now,
+        };
+        self.store.apply(self.base, &mut batch.writes(), &to)?;
+        self.base = Some(to.inbox);
+        Ok(())
+    }
+
+    /// The task's store, once done.
+    pub fn into_store(self) -> Box<dyn TaskStore> {
+        self.store
+    }
+}
+
+/// From where to where.
+#[derive(Clone, Copy, Debug)]
+pub struct Goal {
+    pub next: NextOffset,
+    pub until: NextOffset,
+    pub from: NextOffset,
+}

@@ -1,0 +1,130 @@
+//! A task: one stage's partition, with its state and where it stands.
+//!
+//! ```text
+//!                 ┌──────────────── reopen (in doubt, rejoined, store failed) ───────────┐
+//!                 v                                                                      │
+//! assigned ──> Opening ──> Restoring ──> Announcing ──> Running ──> (revoked, lost) ──> gone
+//!                 │            │             │             │
+//!                 └────────────┴─────────────┴─────────────┴──> Parked (says why and what helps)
+//! ```
+
+use aplomb_state::{
+    backend::{Reads, StorePosition, TaskStore},
+    fold::{Fault, Fold, NoState},
+    ids::{Generation, NextOffset, TaskId, Timestamp, TopicPartition},
+};
+
+use crate::position::Metadata;
+
+/// Owned by one worker, which alone changes it.
+pub struct Task {
+    pub id: TaskId,
+    /// Place of the stage in the topology; 0 is the external one.
+    pub stage: u16,
+    pub state: State,
+}
+
+pub enum State {
+    /// Its committed offset, store and changelog are to be looked at, not before `not_before`.
+    Opening { not_before: Timestamp },
+    /// Replaying its changelog. The reader lives with the worker's restores.
+    Restoring(Box<crate::restore::Restore>),
+    /// Handling records.
+    Running(Box<Running>),
+    /// Stopped until an operator has mended what `reason` says.
+    Parked { reason: String },
+}
+
+/// A task that handles records.
+pub struct Running {
+    pub fold: Fold,
+    /// Absent for the external stage.
+    pub store: Option<Box<dyn TaskStore>>,
+    pub metadata: Metadata,
+    /// What the group has committed, and the store holds.
+    pub committed: NextOffset,
+    /// After the last record handled.
+    pub next: NextOffset,
+    /// The first transaction is still to be committed: no record is taken before it.
+    pub announce: Announce,
+    /// Effects of the present input that are with the producer already.
+    pub sent: usize,
+    /// The offset of the input whose effects are in the outbox.
+    pub input: i64,
+    /// When the broker was last ahead of an empty fetch buffer, for the merge of intake.
+    pub waiting_since: Option<Timestamp>,
+    pub last_progress: Timestamp,
+}
+
+/// What a task's first transaction has to say before any record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announce {
+    Nothing,
+    /// A fresh task commits its first offset with its generation.
+    FirstOffset,
+    /// An external partition was opened: the configuration goes to every inbox partition.
+    Configuration,
+}
+
+impl Task {
+    pub fn running(&mut self) -> Option<&mut Running> {
+        match &mut self.state {
+            State::Running(running) => Some(running),
+            _ => None,
+        }
+    }
+
+    pub fn input(&self) -> &TopicPartition {
+        &self.id.input
+    }
+}
+
+impl Running {
+    /// Whether the present transaction must commit something for it.
+    pub fn has_progress(&self) -> bool {
+        self.next != self.committed || self.announce != Announce::Nothing
+    }
+
+    pub fn has_unsent(&self) -> bool {
+        self.sent < self.fold.outbox().len()
+    }
+
+    /// Drops what the transaction did.
+    pub fn roll_back(&mut self) -> Result<(), Fault> {
+        self.next = self.committed;
+        self.sent = 0;
+        match &self.store {
+            Some(store) => self.fold.reset(store.as_ref()),
+            None => self.fold.reset(&NoState),
+        }
+    }
+
+    pub fn store_position(&self, changelog: NextOffset, now: Timestamp) -> StorePosition {
+        StorePosition {
+            generation: self.metadata.generation,
+            inbox: self.next,
+            changelog,
+            fold_version: self.metadata.fold_version,
+            restoring: false,
+            current_as_of: now,
+        }
+    }
+
+    pub fn frontier(&mut self) -> Result<Timestamp, Fault> {
+        match &self.store {
+            Some(store) => self.fold.frontier(store.as_ref()),
+            None => Ok(Timestamp::MIN),
+        }
+    }
+
+    pub fn reads(&self) -> &dyn Reads {
+        match &self.store {
+            Some(store) => store.as_ref() as &dyn TaskStore as &dyn Reads,
+            None => &NoState,
+        }
+    }
+
+    pub fn generation(&self) -> Generation {
+        self.metadata.generation
+    }
+}

@@ -1,0 +1,251 @@
+//! A worker: one consumer, one transactional producer, and the tasks the group gave it. It is
+//! hand-cranked: [`Worker::turn`] does one bounded piece of work and returns.
+//!
+//! Invariants:
+//! - `COMMIT-OFFSETS` every transaction sends input offsets.
+//! - `COMMIT-MEMBER` a commit goes out only under the member id the tasks were opened under.
+//! - `COMMIT-CLOSED` no transaction stays open across a restore, a wait or a pause.
+//! - `APPLY-AFTER` stores are written only after the broker's acknowledgement.
+
+mod commit;
+mod group;
+mod opening;
+mod process;
+mod recover;
+mod ticks;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use aplomb_state::{
+    backend::Database,
+    ids::{TaskId, Timestamp, TopicPartition},
+};
+use rand::{SeedableRng, rngs::SmallRng};
+
+use crate::{
+    application::Application,
+    clock::Clock,
+    log::{self, Class, Consumer, Leave, Log, Member},
+    status::WorkerStatus,
+    task::{State, Task},
+};
+
+/// Broker requests outside transactions wait so long at most; a longer outage is another turn.
+const REQUEST_WAIT: Duration = Duration::from_millis(500);
+
+/// What a worker is made of.
+pub struct Parts<L: Log> {
+    pub application: Arc<Application>,
+    pub log: L,
+    pub database: Arc<dyn Database>,
+    pub clock: Arc<dyn Clock>,
+    pub member: Member,
+    pub transactional_id: String,
+    /// Seeds the generations of fresh tasks.
+    pub seed: u64,
+    pub shared: Arc<Shared>,
+    pub status: Arc<WorkerStatus>,
+}
+
+/// What the process tells its workers.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Records waiting in the inboxes of the whole group.
+    pub downstream_lag: AtomicI64,
+    /// Downstream applied records since the last flush, for the flusher.
+    pub applied_since_flush: AtomicI64,
+    pub stop: AtomicBool,
+}
+
+/// What a turn did, so that the caller knows whether to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    Busy,
+    Idle,
+}
+
+/// Why a worker ended.
+#[derive(Debug)]
+pub struct Stop {
+    pub reason: String,
+}
+
+pub struct Worker<L: Log> {
+    application: Arc<Application>,
+    log: L,
+    database: Arc<dyn Database>,
+    clock: Arc<dyn Clock>,
+    transactional_id: String,
+    shared: Arc<Shared>,
+    status: Arc<WorkerStatus>,
+    random: SmallRng,
+    consumer: L::Consumer,
+    producer: Option<L::Producer>,
+    /// Downstream first: the order of work within a turn.
+    tasks: Vec<Task>,
+    readers: HashMap<TaskId, L::Reader>,
+    /// The member id the tasks were opened under.
+    member_id: String,
+    /// The tasks kept must be compared with what the group has committed.
+    check_kept: bool,
+    transaction: Option<Transaction>,
+    last_commit: Timestamp,
+    last_tick: Timestamp,
+    tick_wanted: bool,
+    recovery: recover::Recovery,
+    buffers: process::Buffers,
+}
+
+/// The open transaction.
+#[derive(Debug)]
+struct Transaction {
+    begun: Timestamp,
+    records: usize,
+    bytes: usize,
+    /// The configuration document was broadcast in it.
+    configuration_sent: bool,
+}
+
+impl<L: Log> Worker<L> {
+    pub fn start(parts: Parts<L>) -> Result<Self, log::Error> {
+        let mut consumer = parts.log.consumer(&parts.member)?;
+        consumer.subscribe(&parts.application.subscription())?;
+        let now = parts.clock.now();
+        Ok(Self {
+            application: parts.application,
+            log: parts.log,
+            database: parts.database,
+            clock: parts.clock,
+            transactional_id: parts.transactional_id,
+            shared: parts.shared,
+            status: parts.status,
+            random: SmallRng::seed_from_u64(parts.seed),
+            consumer,
+            producer: None,
+            tasks: Vec::new(),
+            readers: HashMap::new(),
+            member_id: String::new(),
+            check_kept: false,
+            transaction: None,
+            last_commit: now,
+            last_tick: Timestamp::MIN,
+            tick_wanted: false,
+            recovery: recover::Recovery::default(),
+            buffers: process::Buffers::default(),
+        })
+    }
+
+    /// One bounded piece of work. Waits at most `wait`, and only if there is nothing to do.
+    pub fn turn(&mut self, wait: Duration) -> Result<Turn, Stop> {
+        match self.try_turn(wait) {
+            Ok(turn) => {
+                self.report();
+                Ok(turn)
+            }
+            Err(error) => {
+                let outcome = self.recover(error);
+                self.report();
+                outcome.map(|()| Turn::Busy)
+            }
+        }
+    }
+
+    fn try_turn(&mut self, wait: Duration) -> Result<Turn, log::Error> {
+        // The transaction may be due before the wait is over.
+        let wait = if self.transaction.is_some() { wait.min(self.until_commit()) } else { wait };
+        if let Some(event) = self.consumer.poll(wait)? {
+            self.group_event(event)?;
+        }
+        if self.check_kept {
+            self.check_kept_tasks()?;
+        }
+        self.settle_producer()?;
+        let opened = self.open_tasks()?;
+        let restored = self.restore_tasks()?;
+        let handled = self.process()?;
+        let ticked = self.tick()?;
+        self.commit_if_due(handled)?;
+        let busy = opened || restored || handled > 0 || ticked;
+        Ok(if busy || self.recovery.pending() { Turn::Busy } else { Turn::Idle })
+    }
+
+    /// Sends the frontiers with the next turn, whatever the time.
+    pub fn request_tick(&mut self) {
+        self.tick_wanted = true;
+    }
+
+    /// Whether nothing is open, restoring or uncommitted. For replay and tests.
+    pub fn is_settled(&self) -> bool {
+        let steady = |task: &Task| match &task.state {
+            State::Running(running) => !running.has_progress() && !running.has_unsent(),
+            State::Parked { .. } => true,
+            State::Opening { .. } | State::Restoring(_) => false,
+        };
+        self.transaction.is_none() && !self.tick_wanted && self.tasks.iter().all(steady)
+    }
+
+    /// Why tasks are parked.
+    pub fn parked(&self) -> Vec<(TaskId, String)> {
+        let parked = |task: &Task| match &task.state {
+            State::Parked { reason } => Some((task.id.clone(), reason.clone())),
+            _ => None,
+        };
+        self.tasks.iter().filter_map(parked).collect()
+    }
+
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    /// Commits what is open, if that works at once, and leaves or stays.
+    pub fn shut_down(mut self, leave: Leave) -> Result<(), log::Error> {
+        if let Err(error) = self.commit() {
+            tracing::warn!(%error, "the last transaction was dropped");
+            self.drop_transaction();
+        }
+        self.tasks.clear();
+        self.readers.clear();
+        drop(self.producer.take());
+        self.consumer.close(leave)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn task_mut(&mut self, input: &TopicPartition) -> Option<&mut Task> {
+        self.tasks.iter_mut().find(|task| task.id.input == *input)
+    }
+
+    fn park(&mut self, input: &TopicPartition, reason: String) {
+        if let Some(task) = self.task_mut(input) {
+            tracing::error!(task = %task.id, %reason, "task parked");
+            task.state = State::Parked { reason };
+        }
+        self.readers.retain(|id, _| id.input != *input);
+        if let Err(error) = self.consumer.hold(input) {
+            tracing::warn!(partition = %input, %error, "cannot hold a parked partition");
+        }
+    }
+
+    fn report(&self) {
+        self.status.update(&self.tasks, self.now());
+    }
+
+    fn lag_exceeded(&self) -> bool {
+        let lag = self.shared.downstream_lag.load(Ordering::Relaxed);
+        lag > self.application.tuning.downstream_lag_max
+    }
+}
+
+/// An error of the worker's own making.
+fn own_error(class: Class, message: impl Into<String>) -> log::Error {
+    log::Error::new(class, message)
+}
