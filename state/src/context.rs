@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     backend::Reads,
     codec::{self, Format},
-    effect::{Effect, Target},
+    effect::{Effect, Headers, Target},
     envelope::{Configuration, Envelope, HOPS_MAX},
     fold::{Fault, Work},
     ids::{Offset, Timestamp},
@@ -197,7 +197,7 @@ impl<'a> Context<'a> {
         output: &'static str,
         key: Vec<u8>,
         value: Option<Vec<u8>>,
-        headers: Vec<(&'static str, Vec<u8>)>,
+        headers: Headers,
     ) -> Result<(), Rejection> {
         let index = self.work.output(output);
         let index = index.ok_or_else(|| self.fault(format!("output {output} is not declared")))?;

@@ -1,5 +1,10 @@
 //! What an input causes outside its task: records to be written, in order.
 
+use std::borrow::Cow;
+
+/// Headers of a record to be written. Names are owned where they come from a foreign record.
+pub type Headers = Vec<(Cow<'static, str>, Vec<u8>)>;
+
 /// A record to be written, addressed by what the topology knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
@@ -7,7 +12,7 @@ pub struct Effect {
     pub key: Vec<u8>,
     /// `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(&'static str, Vec<u8>)>,
+    pub headers: Headers,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ use crate::{
     backend::{Database, StorePosition, TaskStore, memory::MemoryDatabase},
     clock::Upstream,
     codec,
-    effect::{Effect, Target},
+    effect::{Effect, Headers, Target},
     envelope::{Configuration, Envelope, Frontier, Source},
     fold::{Fault, Fold, Inboxed},
     ids::{FoldVersion, Generation, NextOffset, Offset, TaskId, Timestamp, TopicPartition},
@@ -25,7 +25,7 @@ pub struct Emitted {
     pub topic: &'static str,
     pub key: Vec<u8>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(&'static str, Vec<u8>)>,
+    pub headers: Headers,
 }
 
 struct Actor {

@@ -4,6 +4,7 @@ use aplomb_state::{codec::Format, ids::Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::skus::Cause;
+use crate::codes::Severity;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CaseMessage {
@@ -16,10 +17,11 @@ impl Format for CaseMessage {
 }
 
 /// Who a case is about. Its hash is the case id; for a drift it is the drift id as well.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CaseKey {
     /// `~` where the project is not known.
     pub project: String,
+    /// A name of [`crate::codes::CODES`].
     pub code: String,
     pub entity_type: String,
     pub entity_id: String,
@@ -28,10 +30,13 @@ pub struct CaseKey {
 }
 
 /// A condition became true (or was caused once more).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Raise {
     pub key: CaseKey,
+    /// By which the record behind it came in: usually `ctx.trace().flow`.
     pub flow: String,
+    /// Where a rule says another than the code's own.
+    pub severity: Option<Severity>,
     /// For people, with the values.
     pub detail: String,
     /// Minor units and currency.
@@ -41,7 +46,7 @@ pub struct Raise {
 }
 
 /// The condition ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clear {
     pub key: CaseKey,
     pub at: Timestamp,

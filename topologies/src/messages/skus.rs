@@ -14,6 +14,9 @@ pub enum SkuMessage {
     EntryDeleted(EntryDeleted),
     /// From a system of record's stock feed.
     Warehouse(WarehouseStock),
+    /// Broadcast once a complete snapshot of a project's inventory entries was read: from now on
+    /// an absent entry is a fact.
+    EntriesComplete(EntriesComplete),
 }
 
 impl Format for SkuMessage {
@@ -45,6 +48,8 @@ pub struct HoldTarget {
     pub shipped: i64,
     pub returned: i64,
     pub mode: InventoryMode,
+    /// When commercetools generated the message behind the change: a shipment moves stock then.
+    pub as_of: Timestamp,
     /// The notification behind the change, for causes and deterministic ids.
     pub cause: Cause,
 }
@@ -97,6 +102,12 @@ pub struct EntryDeleted {
     pub entry_id: String,
     pub revision: u64,
     pub as_of: Timestamp,
+    pub cause: Cause,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntriesComplete {
+    pub project: String,
     pub cause: Cause,
 }
 

@@ -1,0 +1,173 @@
+//! Output records: topics, CloudEvents headers (binary mode), deterministic ids, shared shapes.
+//!
+//! Values are JSON in commercetools' own style: camelCase, absent left out, amounts as integer
+//! minor units, times ISO 8601 UTC ([`crate::time::Iso`]).
+
+use std::borrow::Cow;
+
+use aplomb_state::{context::Context, effect::Headers, ids::Timestamp, rejection::Rejection};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{messages::skus::Cause, time};
+
+mod topics;
+
+pub use topics::*;
+
+/// One record about to be written to an output topic of JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct Emission<'a> {
+    pub output: &'static str,
+    pub key: &'a str,
+    /// `OrderPlaced`, `OrderView`, …: what kind of fact the record states.
+    pub effect: &'a str,
+    /// The actor that writes: its key in its inbox.
+    pub sender: &'a str,
+    /// A counter of the sender. It must rise between two records that share cause, effect and
+    /// key, or both get the same id.
+    pub revision: u64,
+    pub cause: &'a Cause,
+    /// What the record is about: an order id, a sku, a case id.
+    pub subject: &'a str,
+    pub at: Timestamp,
+}
+
+/// An amount, as commercetools writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Money {
+    pub cent_amount: i64,
+    pub currency_code: String,
+    pub fraction_digits: u8,
+}
+
+/// The `cause` of an event, for readers of outputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CauseShape<'a> {
+    pub id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+}
+
+pub fn emit<T: Serialize + ?Sized>(
+    ctx: &mut Context<'_>,
+    emission: &Emission<'_>,
+    value: &T,
+) -> Result<(), Rejection> {
+    let value = serde_json::to_vec(value).map_err(|error| {
+        Rejection::new("CONTRACT_VIOLATION", "output-json", format!("{}: {error}", emission.output))
+    })?;
+    let headers = headers(ctx, emission);
+    ctx.emit(emission.output, emission.key.as_bytes().to_vec(), Some(value), headers)
+}
+
+/// Says that there is nothing under this key any more.
+pub fn tombstone(ctx: &mut Context<'_>, emission: &Emission<'_>) -> Result<(), Rejection> {
+    let headers = headers(ctx, emission);
+    ctx.emit(emission.output, emission.key.as_bytes().to_vec(), None, headers)
+}
+
+/// The same cause, sender, revision, effect and key give the same id in every replay.
+pub fn event_id(emission: &Emission<'_>) -> String {
+    digest(&[
+        emission.cause.id.as_bytes(),
+        emission.sender.as_bytes(),
+        &emission.revision.to_be_bytes(),
+        emission.effect.as_bytes(),
+        emission.key.as_bytes(),
+    ])
+}
+
+/// Hex of the first 16 bytes of SHA-256 over the parts. Each is preceded by its length, so that no
+/// two lists of parts run into the same bytes.
+pub fn digest(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let hash = hash.finalize();
+    hex::encode(hash.first_chunk::<16>().map_or(&hash[..], |first| &first[..]))
+}
+
+fn headers(ctx: &Context<'_>, emission: &Emission<'_>) -> Headers {
+    let source = format!("/aplomb/{}", ctx.task().stage);
+    let kind = format!("aplomb.{}.{}", emission.output, emission.effect);
+    let schema = format!("urn:aplomb:schema:{}", emission.output);
+    let mut headers: Headers = vec![
+        (Cow::Borrowed("ce_specversion"), b"1.0".to_vec()),
+        (Cow::Borrowed("ce_id"), event_id(emission).into_bytes()),
+        (Cow::Borrowed("ce_type"), kind.into_bytes()),
+        (Cow::Borrowed("ce_source"), source.into_bytes()),
+        (Cow::Borrowed("ce_subject"), emission.subject.as_bytes().to_vec()),
+        (Cow::Borrowed("ce_time"), time::format(emission.at).into_bytes()),
+        (Cow::Borrowed("ce_dataschema"), schema.into_bytes()),
+        (Cow::Borrowed("content-type"), b"application/json".to_vec()),
+    ];
+    if let Some(traceparent) = &ctx.trace().traceparent {
+        headers.push((Cow::Borrowed("traceparent"), traceparent.clone().into_bytes()));
+    }
+    headers
+}
+
+// === impl CauseShape ===
+
+impl<'a> From<&'a Cause> for CauseShape<'a> {
+    fn from(cause: &'a Cause) -> Self {
+        Self {
+            id: &cause.id,
+            message_id: cause.message_id.as_deref(),
+            resource: cause.resource.as_deref(),
+            sequence: cause.sequence,
+            version: cause.version,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_depend_on_every_part_and_on_nothing_else() {
+        let cause = Cause { id: "m:acme:1".into(), ..Cause::default() };
+        let other = Cause { id: "m:acme:2".into(), ..Cause::default() };
+        let base = Emission {
+            output: ORDER_EVENTS,
+            key: "acme:o1",
+            effect: "OrderPlaced",
+            sender: "acme:order:o1",
+            revision: 1,
+            cause: &cause,
+            subject: "o1",
+            at: Timestamp(0),
+        };
+        let id = event_id(&base);
+        assert_eq!(id.len(), 32);
+        let same = [Emission { at: Timestamp(9), ..base }, Emission { subject: "x", ..base }];
+        assert!(same.iter().all(|emission| event_id(emission) == id));
+        let different = [
+            Emission { cause: &other, ..base },
+            Emission { sender: "acme:order:o2", ..base },
+            Emission { revision: 2, ..base },
+            Emission { effect: "OrderCompleted", ..base },
+            Emission { key: "acme:o2", ..base },
+        ];
+        assert!(different.iter().all(|emission| event_id(emission) != id));
+    }
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
+        assert_ne!(digest(&[b"", b"a"]), digest(&[b"a", b""]));
+        assert_ne!(digest(&[b"a"]), digest(&[b"a", b""]));
+    }
+}
