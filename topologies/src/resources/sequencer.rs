@@ -221,6 +221,11 @@ impl Sequence {
         self.missing = missing;
     }
 
+    /// After an offer was [`Offer::TooLate`]: said once, its repetitions are duplicates.
+    pub fn note(&mut self, identity: Identity) {
+        self.remember(identity);
+    }
+
     /// When the open gap ends, if one is open.
     pub fn deadline(&self, gap_timeout_ms: i64) -> Option<Timestamp> {
         if self.held || self.peek().is_some() {

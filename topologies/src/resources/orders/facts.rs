@@ -7,7 +7,7 @@ use aplomb_state::{ids::Timestamp, rejection::Rejection};
 use serde::{Deserialize, Serialize};
 
 use super::transitions::{Dimension, State};
-use crate::{messages::skus::InventoryMode, time};
+use crate::{messages::skus::InventoryMode, outputs::Money, time};
 
 /// A fact with a rule. Everything else about an order is [`Fact::Other`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,14 +66,6 @@ pub struct DeliveryItem {
     /// Of a line, or of a custom line.
     pub line_id: String,
     pub quantity: i64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Money {
-    pub cent_amount: i64,
-    pub currency_code: String,
-    pub fraction_digits: u8,
 }
 
 /// Reads the payload of a message of that type.
