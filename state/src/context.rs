@@ -85,6 +85,12 @@ impl<'a> Context<'a> {
         })
     }
 
+    /// A message's body. A format version that is not known here parks the task: no record is to
+    /// blame for an old build.
+    pub fn decode<T: Format + DeserializeOwned>(&mut self, body: &[u8]) -> Result<T, Rejection> {
+        codec::decode(body).map_err(|error| self.fault(error.to_string()))
+    }
+
     // --- stores
 
     pub fn get<K: StoreKey + ?Sized, V: Format + DeserializeOwned>(

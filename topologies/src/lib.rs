@@ -1,5 +1,6 @@
 //! The commerce topology of Aplomb: intake, resources, skus, cases.
 
+pub mod cases;
 pub mod codes;
 pub mod exceptions;
 pub mod intake;
@@ -8,4 +9,5 @@ pub mod messages;
 pub mod outputs;
 pub mod resources;
 pub mod settings;
+pub mod skus;
 pub mod time;
