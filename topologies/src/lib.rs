@@ -1,5 +1,6 @@
 //! The commerce topology of Aplomb: intake, resources, skus, cases.
 
+pub mod cases;
 pub mod codes;
 pub mod exceptions;
 pub mod messages;
