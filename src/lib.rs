@@ -1,1 +1,27 @@
 //! stub
+
+pub mod application;
+pub mod changelog;
+pub mod clock;
+pub mod config;
+pub mod describe;
+pub mod driver;
+pub mod embedded;
+#[cfg(test)]
+mod example;
+pub mod http;
+pub mod kafka;
+pub mod log;
+pub mod logging;
+pub mod metrics;
+pub mod names;
+pub mod open;
+pub mod position;
+pub mod replay;
+pub mod restore;
+pub mod runtime;
+pub mod status;
+pub mod task;
+pub mod topics;
+pub mod verify;
+pub mod worker;

@@ -1,0 +1,92 @@
+//! Questions to the cluster: offsets by time, and what groups have committed.
+
+use std::time::{Duration, Instant};
+
+use aplomb_state::ids::{NextOffset, TopicPartition};
+use rdkafka_sys::RDKafkaErrorCode as Code;
+
+use super::{
+    error::{During, classify},
+    native::{Client, Failure, Partitions, Row},
+};
+use crate::log::{Class, Committed, Error};
+
+/// The offsets at the given instants, or at the ends that negative numbers stand for. One request
+/// per leader; answers in the order asked.
+pub fn offsets(
+    client: &Client,
+    asked: &[(TopicPartition, i64)],
+    wait: Duration,
+) -> Result<Vec<Result<i64, Error>>, Error> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let what = "list offsets";
+    let fail = |failure: &Failure| classify(failure, During::Request, what);
+    let mut list = Partitions::new(asked.len());
+    for (partition, at) in asked {
+        list.add(&partition.topic, partition.partition, *at).map_err(|failure| fail(&failure))?;
+    }
+    client.offsets_for_times(&list, wait).map_err(|failure| fail(&failure))?;
+    let rows = list.rows();
+    let answer = |(partition, _): &(TopicPartition, i64)| {
+        let row = find(&rows, partition)
+            .ok_or_else(|| Error::new(Class::Retry, format!("{what}: no answer: {partition}")))?;
+        let result = row.result.as_ref().map(|()| row.offset);
+        result.map_err(|failure| classify(failure, During::Request, &format!("{partition}")))
+    };
+    Ok(asked.iter().map(answer).collect())
+}
+
+/// What the client's group has committed, once no transaction holds any of it.
+pub fn committed(
+    client: &Client,
+    partitions: &[TopicPartition],
+    wait: Duration,
+) -> Result<Vec<Committed>, Error> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let until = Instant::now() + wait;
+    let fail = |failure: &Failure| classify(failure, During::Request, "read committed offsets");
+    loop {
+        let mut list = Partitions::new(partitions.len());
+        for partition in partitions {
+            let added = list.add(&partition.topic, partition.partition, 0);
+            added.map_err(|failure| fail(&failure))?;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        match client.committed(&list, left) {
+            Ok(()) => return answers(&list.rows(), partitions),
+            // librdkafka asks again a few times by itself, with a back-off, before it says so.
+            Err(failure) if failure.code == Code::UnstableOffsetCommit => {}
+            Err(failure) if failure.code == Code::OperationTimedOut => {
+                return Ok(vec![Committed::Unstable; partitions.len()]);
+            }
+            Err(failure) => return Err(fail(&failure)),
+        }
+        if Instant::now() >= until {
+            return Ok(vec![Committed::Unstable; partitions.len()]);
+        }
+    }
+}
+
+fn answers(rows: &[Row], partitions: &[TopicPartition]) -> Result<Vec<Committed>, Error> {
+    let answer = |partition: &TopicPartition| {
+        let Some(row) = find(rows, partition) else { return Ok(Committed::Unstable) };
+        match &row.result {
+            Ok(()) if row.offset < 0 => Ok(Committed::None),
+            Ok(()) => {
+                Ok(Committed::At { next: NextOffset(row.offset), metadata: row.metadata.clone() })
+            }
+            Err(failure) if failure.code == Code::UnstableOffsetCommit => Ok(Committed::Unstable),
+            Err(failure) => Err(classify(failure, During::Request, &format!("{partition}"))),
+        }
+    };
+    partitions.iter().map(answer).collect()
+}
+
+fn find<'a>(rows: &'a [Row], partition: &TopicPartition) -> Option<&'a Row> {
+    let is_it = |row: &&Row| row.partition == partition.partition && row.topic == *partition.topic;
+    rows.iter().find(is_it)
+}

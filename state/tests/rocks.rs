@@ -1,0 +1,330 @@
+//! What only the RocksDB backend has: a disk, a format, a memory budget.
+#![cfg(feature = "rocksdb")]
+
+mod places;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    env, fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use aplomb_state::{
+    backend::{Database, Error, Write, rocks::RocksDatabase},
+    codec,
+    ids::{NextOffset, TaskId, Timestamp, TopicPartition},
+    store::StoreId,
+};
+use places::{FIRST, STORES, position, put, rocks, task};
+
+const CHILD_FOLDER: &str = "APLOMB_TEST_CHILD_FOLDER";
+const MANY_STORES: &[&str] = &["~task", "~timers", "a", "b", "c", "d"];
+const KEYS: i64 = 300;
+/// Between two flushes, single write buffers get full several times.
+const FLUSH_STEPS: i64 = 397;
+
+/// What offset `offset` writes: a function of the offset alone, so that the fold can be checked.
+fn writes_of(offset: i64) -> Vec<(StoreId, Vec<u8>, Option<Vec<u8>>)> {
+    (0..6_u8)
+        .map(|store| {
+            let mixed = (offset * 31 + i64::from(store) * 7) % KEYS;
+            let deleted = (offset + i64::from(store)) % 11 == 0;
+            // Column families of very different sizes, so that their write buffers fill apart.
+            let padding = if store == 3 { 2_000 } else { 20 * usize::from(store) };
+            let value = (!deleted).then(|| [&offset.to_be_bytes()[..], &vec![7; padding]].concat());
+            (StoreId(store), mixed.to_be_bytes().to_vec(), value)
+        })
+        .collect()
+}
+
+fn fold_until(end: i64) -> Vec<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let mut stores = vec![BTreeMap::new(); MANY_STORES.len()];
+    for (store, key, value) in (0..end).flat_map(writes_of) {
+        let entries = &mut stores[usize::from(store.0)];
+        match value {
+            Some(value) => entries.insert(key, value),
+            None => entries.remove(&key),
+        };
+    }
+    stores
+}
+
+/// The data of a task is the fold of exactly its position. Answers the position.
+fn check_fold(database: &RocksDatabase, task: &TaskId) -> i64 {
+    let store = database.open(task, MANY_STORES).unwrap();
+    let end = store.position().map_or(0, |position| position.inbox.0);
+    for (expected, id) in fold_until(end).into_iter().zip(0_u8..) {
+        let found = store.scan(StoreId(id), b"", None, usize::MAX).unwrap();
+        assert_eq!(found, Vec::from_iter(expected), "{task}: store {id} at {end}");
+    }
+    end
+}
+
+/// Not a test of its own: what the parent runs and kills.
+#[test]
+fn child_writes_until_it_is_killed() {
+    let Ok(folder) = env::var(CHILD_FOLDER) else { return };
+    let database = rocks(Path::new(&folder));
+    let tasks = [task("skus", 0), task("skus", 1), task("orders", 0)];
+    let mut stores = tasks.clone().map(|task| database.open(&task, MANY_STORES).unwrap());
+    println!("ready");
+    for step in 0_i64.. {
+        for store in &mut stores {
+            let base = store.position().map(|position| position.inbox);
+            let from = base.map_or(0, |base| base.0);
+            let to = from + 1 + step % 5;
+            let writes: Vec<_> = (from..to).flat_map(writes_of).collect();
+            let mut borrowed = writes.iter().map(|(store, key, value)| Write {
+                store: *store,
+                key,
+                value: value.as_deref(),
+            });
+            store.apply(base, &mut borrowed, &position(to)).unwrap();
+        }
+        if step % FLUSH_STEPS == FLUSH_STEPS - 1 {
+            database.flush(&tasks, Timestamp(step)).unwrap();
+        }
+        println!("step {step}");
+    }
+}
+
+#[test]
+fn after_kill_9_data_is_the_fold_of_its_position() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let tasks = [task("skus", 0), task("skus", 1), task("orders", 0)];
+    let mut before = [0; 3];
+    // (steps before the kill, so that some fall between flushes and some just after one)
+    for steps in [3, 40, 396, 397, 700, 1_111] {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "child_writes_until_it_is_killed", "--nocapture"])
+            .env(CHILD_FOLDER, &path)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let last = format!("step {steps}");
+        let mut said = lines.by_ref().map_while(Result::ok);
+        assert!(said.any(|line| line.ends_with(&last)), "the child failed");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Not before the kill: at a closed pipe the child would end in good order.
+        drop(lines);
+        let database = rocks(&path);
+        let after = tasks.clone().map(|task| check_fold(&database, &task));
+        for (before, after) in before.iter().zip(after) {
+            assert!(after >= *before, "went back from {before} to {after}");
+            // The last flush before the kill is there; more only if a write buffer was full.
+            let flushed = (steps + 1) / FLUSH_STEPS * FLUSH_STEPS;
+            assert!(after >= *before + flushed, "{steps} steps: {before} to {after}");
+        }
+        before = after;
+        drop(database);
+        let database = rocks(&path);
+        assert_eq!(tasks.clone().map(|task| check_fold(&database, &task)), before, "again");
+    }
+    assert!(before[0] > 1_000, "{before:?}");
+}
+
+#[test]
+fn a_clean_end_needs_no_flush() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    {
+        let database = rocks(&path);
+        let mut store = database.open(&task("skus", 3), STORES).unwrap();
+        put(&mut *store, None, 1, &[(FIRST, b"a", Some(b"1"))]).unwrap();
+        // The store outlives the handle by which it was opened.
+        drop(database);
+        put(&mut *store, Some(1), 2, &[(FIRST, b"b", Some(b"2"))]).unwrap();
+    }
+    let database = rocks(&path);
+    let store = database.open(&task("skus", 3), STORES).unwrap();
+    assert_eq!(store.position(), Some(&position(2)));
+    assert_eq!(store.get(FIRST, b"b").unwrap().as_deref(), Some(&b"2"[..]));
+}
+
+#[test]
+fn what_is_not_flushed_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = rocks(&folder.path().join("state"));
+    let task = task("skus", 3);
+    let mut store = database.open(&task, STORES).unwrap();
+    assert_eq!(database.unflushed().writes, 0);
+    put(&mut *store, None, 1, &[(FIRST, b"a", Some(&[0; 1_000])), (FIRST, b"b", None)]).unwrap();
+    assert_eq!(database.unflushed().writes, 2);
+    assert!((1_000..1_100).contains(&database.unflushed().bytes));
+    database.flush(&[task], Timestamp(0)).unwrap();
+    assert_eq!((database.unflushed().writes, database.unflushed().bytes), (0, 0));
+}
+
+#[test]
+fn one_database_is_for_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let first = rocks(&path);
+    let mut store = first.open(&task("skus", 3), STORES).unwrap();
+    let second = RocksDatabase::open(&path, Default::default());
+    assert!(matches!(second.err(), Some(Error::Storage(_))), "held, so not moved aside");
+    put(&mut *store, None, 1, &[(FIRST, b"a", Some(b"1"))]).unwrap();
+    assert!(path.join("CURRENT").exists());
+}
+
+#[test]
+fn a_database_that_does_not_open_is_moved_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let task = task("skus", 3);
+    let write = |expected: Option<&str>| {
+        let database = rocks(&path);
+        let name = database.moved_aside().map(|moved| moved.to.file_name().unwrap().to_owned());
+        assert_eq!(name, expected.map(Into::into));
+        let mut store = database.open(&task, STORES).unwrap();
+        assert_eq!(store.position(), None);
+        put(&mut *store, None, 1, &[(FIRST, b"a", Some(b"1"))]).unwrap();
+    };
+    let named = |begin: &str| {
+        let files = fs::read_dir(&path).unwrap().map(|file| file.unwrap().path());
+        let named = |path: &std::path::PathBuf| {
+            path.file_name().unwrap().to_string_lossy().starts_with(begin)
+        };
+        files.filter(named).collect::<Vec<_>>()
+    };
+    write(None);
+    for manifest in named("MANIFEST") {
+        fs::write(manifest, b"not a manifest").unwrap();
+    }
+    write(Some("state.broken-1"));
+    fs::remove_file(path.join("CURRENT")).unwrap();
+    write(Some("state.broken-2"));
+    for manifest in named("MANIFEST") {
+        fs::remove_file(manifest).unwrap();
+    }
+    write(Some("state.broken-3"));
+    fs::write(path.join("CURRENT"), b"").unwrap();
+    write(Some("state.broken-4"));
+    for table in fs::read_dir(&path).unwrap().map(|file| file.unwrap().path()) {
+        if table.extension() == Some("sst".as_ref()) {
+            fs::remove_file(table).unwrap();
+        }
+    }
+    write(Some("state.broken-5"));
+    let database = rocks(&path);
+    assert_eq!(database.moved_aside(), None);
+    assert!(database.open(&task, STORES).unwrap().position().is_some());
+}
+
+/// Changes a row of `~meta` as another build would.
+fn tamper(path: &Path, key: impl Fn(&[u8]) -> bool, change: impl Fn(&mut Vec<u8>)) {
+    type Raw = rocksdb::DBWithThreadMode<rocksdb::MultiThreaded>;
+    let options = rocksdb::Options::default();
+    let columns = Raw::list_cf(&options, path).unwrap();
+    let raw = Raw::open_cf(&options, path, columns).unwrap();
+    let meta = raw.cf_handle("~meta").unwrap();
+    let rows: Vec<_> = raw.iterator_cf(&meta, rocksdb::IteratorMode::Start).flatten().collect();
+    let (key, value) = rows.into_iter().find(|(found, _)| key(found)).unwrap();
+    let mut value = value.into_vec();
+    change(&mut value);
+    raw.put_cf(&meta, key, value).unwrap();
+}
+
+#[test]
+fn rows_of_a_newer_build_are_refused_and_kept() {
+    for row in [&b"format"[..], b"task/skus"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        {
+            let database = rocks(&path);
+            let mut store = database.open(&task("skus", 3), STORES).unwrap();
+            put(&mut *store, None, 1, &[(FIRST, b"a", Some(b"1"))]).unwrap();
+        }
+        tamper(&path, |key| key.starts_with(row), |value| value[0] = 9);
+        let error = RocksDatabase::open(&path, Default::default()).err();
+        let unknown = |error: &Error| {
+            matches!(error, Error::Format(codec::Error::UnknownVersion { found: 9, .. }))
+        };
+        assert!(error.as_ref().is_some_and(unknown), "{error:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is moved aside");
+        tamper(&path, |key| key.starts_with(row), |value| value[0] = 1);
+        let database = RocksDatabase::open(&path, Default::default()).unwrap();
+        let store = database.open(&task("skus", 3), STORES).unwrap();
+        assert_eq!(store.position(), Some(&position(1)));
+    }
+}
+
+#[test]
+fn a_store_that_is_no_longer_declared_is_dropped_with_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let task = task("skus", 3);
+    {
+        let database = rocks(&path);
+        let mut store = database.open(&task, STORES).unwrap();
+        put(&mut *store, None, 1, &[(FIRST, b"a", Some(b"1"))]).unwrap();
+    }
+    {
+        let database = rocks(&path);
+        let mut store = database.open(&task, &["~task", "~timers", "second"]).unwrap();
+        assert_eq!(store.get(FIRST, b"a").unwrap(), None, "known by name, not by number");
+        store.clear().unwrap();
+    }
+    let database = rocks(&path);
+    let store = database.open(&task, STORES).unwrap();
+    assert_eq!(store.get(FIRST, b"a").unwrap(), None);
+}
+
+#[test]
+fn tasks_of_other_topics_or_stages_see_nothing_of_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let renamed = TaskId { stage: "skus".into(), input: TopicPartition::new("v2.inbox.skus", 3) };
+    // Stage `a` with store `b.c` and stage `a.b` with store `c` share a column family.
+    let rows: [(TaskId, &[&str]); 4] = [
+        (task("skus", 3), &["x"]),
+        (renamed, &["x"]),
+        (task("a", 1), &["b.c"]),
+        (task("a.b", 1), &["c"]),
+    ];
+    for round in 0..3_i64 {
+        let database = rocks(&path);
+        for ((task, stores), number) in rows.iter().zip(0_u8..) {
+            let stores: &[&'static str] = stores;
+            let mut store = database.open(task, stores).unwrap();
+            let key = [round.to_be_bytes()[7]];
+            let base = (round > 0).then_some(round);
+            put(&mut *store, base, round + 1, &[(StoreId(0), &key, Some(&[number]))]).unwrap();
+            let entries = store.scan(StoreId(0), b"", None, 99).unwrap();
+            assert_eq!(entries.len(), usize::try_from(round + 1).unwrap());
+            assert!(entries.iter().all(|(_, value)| *value == [number]), "{task}: {entries:?}");
+        }
+    }
+}
+
+#[test]
+fn memory_stays_within_the_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = rocks(&folder.path().join("state"));
+    let mut store = database.open(&task("skus", 3), STORES).unwrap();
+    let mut base = None;
+    for batch in 0..200_i64 {
+        let rows: Vec<_> = (0..100_i64)
+            .map(|row| ((batch * 100 + row).to_be_bytes(), vec![u8::try_from(row).unwrap(); 2_000]))
+            .collect();
+        let writes =
+            rows.iter().map(|(key, value)| Write { store: FIRST, key, value: Some(value) });
+        let to = position(batch + 1);
+        store.apply(base.map(NextOffset), &mut writes.into_iter(), &to).unwrap();
+        base = Some(batch + 1);
+    }
+    for number in (0..20_000_i64).step_by(7) {
+        assert_eq!(store.get(FIRST, &number.to_be_bytes()).unwrap().unwrap().len(), 2_000);
+    }
+    let memory: HashMap<_, _> = database.memory().into_iter().collect();
+    // 40 MB went through a budget of 8 MiB. Full write buffers count until they are flushed.
+    assert!(memory["object_cache"] <= 2 << 20, "{memory:?}");
+    assert!(memory["block_cache"] <= 12 << 20, "{memory:?}");
+    assert!(memory["write_buffers"] <= 8 << 20, "{memory:?}");
+}
