@@ -10,11 +10,10 @@ use aplomb_state::{
 
 use crate::{
     application::{Application, Ticks},
-    clock::Clock,
     embedded::{EmbeddedLog, Foreign, Settings, VirtualClock},
     log::{Committed, Isolation, Log, Member, TopicDescription},
     topics,
-    worker::{Parts, Shared, Turn, Worker, report::WorkerStatus},
+    worker::{Parts, Shared, Turn, Worker},
 };
 
 /// The work that one delivery may cause is bounded; more is a loop between actors.
@@ -27,7 +26,6 @@ pub struct Driver {
     pub log: EmbeddedLog,
     pub application: Arc<Application>,
     pub database: MemoryDatabase,
-    pub status: Arc<WorkerStatus>,
     clock: VirtualClock,
     worker: Worker<EmbeddedLog>,
 }
@@ -67,19 +65,18 @@ impl Driver {
         log.create_topics(&external_topics(&application))?;
         log.create_topics(&topics::plan(&application.topology, naming))?;
         let database = MemoryDatabase::default();
-        let status = Arc::new(WorkerStatus::default());
         let worker = Worker::start(Parts {
             application: Arc::clone(&application),
             log: log.clone(),
             database: Arc::new(database.clone()) as Arc<dyn Database>,
-            clock: Arc::new(clock.clone()),
+            clock: clock.clone().into(),
             member: Member { group: application.id.clone(), instance_id: None },
             transactional_id: format!("{}-driver", application.id),
             seed: 1,
             shared: Arc::new(Shared::default()),
-            status: Arc::clone(&status),
+            report: None,
         })?;
-        let mut driver = Self { log, application, database, status, clock, worker };
+        let mut driver = Self { log, application, database, clock, worker };
         driver.open()?;
         driver.clock.set(at);
         Ok(driver)

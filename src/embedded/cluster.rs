@@ -10,22 +10,24 @@ use aplomb_state::ids::{NextOffset, Offset, Timestamp, TopicPartition};
 
 use super::{
     Settings,
-    clock::Clock,
+    clock::LogClock,
     group::{Group, Membership},
     partition::{Outcome, Partition},
     record::Body,
     topic::Topic,
     transaction::{Coordinator, Ongoing, Session},
 };
-use crate::log::{Class, Committed, Error, TopicDescription};
+use crate::{
+    clock::Clock,
+    log::{Class, Committed, Error, TopicDescription},
+};
 
 /// How long a waiter sleeps before it looks for what only time brings, such as an expiry.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What all ends of one log share.
-#[derive(Debug)]
 pub(super) struct Shared {
-    pub clock: Clock,
+    pub clock: LogClock,
     pub settings: Settings,
     cluster: Mutex<Cluster>,
     changed: Condvar,
@@ -47,7 +49,7 @@ pub(super) struct Cluster {
 }
 
 impl Shared {
-    pub fn new(clock: Clock, settings: Settings) -> Self {
+    pub fn new(clock: LogClock, settings: Settings) -> Self {
         let cluster = Cluster {
             settings,
             topics: HashMap::new(),

@@ -45,7 +45,7 @@ use aplomb_state::ids::{NextOffset, Timestamp, TopicPartition};
 
 use self::cluster::Shared;
 pub use self::{
-    clock::{Clock, SystemClock, VirtualClock},
+    clock::{LogClock, VirtualClock},
     consumer::EmbeddedConsumer,
     faults::{Call, Fault, Faults},
     group::Membership,
@@ -53,7 +53,10 @@ pub use self::{
     producer::EmbeddedProducer,
     reader::EmbeddedReader,
 };
-use crate::log::{Committed, Error, Isolation, Log, Member, TopicDescription, Watermarks};
+use crate::{
+    clock::Clock,
+    log::{Committed, Error, Isolation, Log, Member, TopicDescription, Watermarks},
+};
 
 /// A whole cluster in memory. Clones are further handles to the same cluster.
 #[derive(Clone)]
@@ -88,11 +91,11 @@ impl Default for Settings {
 }
 
 impl EmbeddedLog {
-    pub fn new(clock: impl Into<Clock>) -> Self {
+    pub fn new(clock: impl Into<LogClock>) -> Self {
         Self::with_settings(clock, Settings::default())
     }
 
-    pub fn with_settings(clock: impl Into<Clock>, settings: Settings) -> Self {
+    pub fn with_settings(clock: impl Into<LogClock>, settings: Settings) -> Self {
         Self { shared: Arc::new(Shared::new(clock.into(), settings)), faults: None }
     }
 

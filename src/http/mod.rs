@@ -10,7 +10,7 @@ mod tasks;
 mod test;
 mod view;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{future::Future, io, net::SocketAddr};
 
 use aplomb_state::ids::Timestamp;
 use axum::{
@@ -38,7 +38,7 @@ pub struct Server {
 struct Shared {
     status: Status,
     metrics: Option<PrometheusHandle>,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
 }
 
 impl Server {
@@ -47,7 +47,7 @@ impl Server {
         listen: SocketAddr,
         status: Status,
         metrics: Option<PrometheusHandle>,
-        clock: Arc<dyn Clock>,
+        clock: Clock,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;

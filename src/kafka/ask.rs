@@ -76,10 +76,9 @@ fn answers(rows: &[Row], partitions: &[TopicPartition]) -> Result<Vec<Committed>
         let Some(row) = find(rows, partition) else { return Ok(Committed::Unstable) };
         match &row.result {
             Ok(()) if row.offset < 0 => Ok(Committed::None),
-            Ok(()) => Ok(Committed::At {
-                next: NextOffset(row.offset),
-                metadata: row.metadata.clone(),
-            }),
+            Ok(()) => {
+                Ok(Committed::At { next: NextOffset(row.offset), metadata: row.metadata.clone() })
+            }
             Err(failure) if failure.code == Code::UnstableOffsetCommit => Ok(Committed::Unstable),
             Err(failure) => Err(classify(failure, During::Request, &format!("{partition}"))),
         }
@@ -88,7 +87,6 @@ fn answers(rows: &[Row], partitions: &[TopicPartition]) -> Result<Vec<Committed>
 }
 
 fn find<'a>(rows: &'a [Row], partition: &TopicPartition) -> Option<&'a Row> {
-    let is_it =
-        |row: &&Row| row.partition == partition.partition && row.topic == *partition.topic;
+    let is_it = |row: &&Row| row.partition == partition.partition && row.topic == *partition.topic;
     rows.iter().find(is_it)
 }

@@ -75,6 +75,16 @@ pub fn tombstone(ctx: &mut Context<'_>, emission: &Emission<'_>) -> Result<(), R
     ctx.emit(emission.output, emission.key.as_bytes().to_vec(), None, headers)
 }
 
+/// Minor units per unit of a currency, as a power of ten (ISO 4217).
+pub fn fraction_digits(currency: &str) -> u8 {
+    match currency {
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
+        | "UYI" | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
+        _ => 2,
+    }
+}
+
 /// The same cause, sender, revision, effect and key give the same id in every replay.
 pub fn event_id(emission: &Emission<'_>) -> String {
     digest(&[

@@ -46,8 +46,7 @@ unsafe impl Sync for Client {}
 impl Client {
     /// A consumer whose rebalances and errors come as events of its queue.
     pub fn consumer(config: &ClientConfig) -> Result<Arc<Self>, String> {
-        let client =
-            Self::open(config, sys::rd_kafka_type_t::RD_KAFKA_CONSUMER, Box::new(Silent))?;
+        let client = Self::open(config, sys::rd_kafka_type_t::RD_KAFKA_CONSUMER, Box::new(Silent))?;
         // SAFETY: the handle is live.
         Failure::check(unsafe { sys::rd_kafka_poll_set_consumer(client.raw()) })
             .map_err(|failure| failure.text)?;

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use aplomb::embedded::{EmbeddedLog, SystemClock, VirtualClock};
+use aplomb::{
+    clock::SystemClock,
+    embedded::{EmbeddedLog, VirtualClock},
+};
 use aplomb_state::ids::Timestamp;
 
 use crate::suite::{Fixture, Outcome, run_all};

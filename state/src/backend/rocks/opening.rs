@@ -117,7 +117,9 @@ fn read((engine, names): Raw, moved_aside: Option<MovedAside>) -> Result<Opened,
     let meta = columns.remove(META_COLUMN);
     let meta = meta.ok_or_else(|| Error::Storage("column ~meta is not open".to_owned()))?;
     match engine.get_cf(meta.handle(), FORMAT_ROW).map_err(failed)? {
-        Some(bytes) => drop(codec::decode::<DatabaseFormat>(&bytes)?),
+        Some(bytes) => {
+            codec::decode::<DatabaseFormat>(&bytes)?;
+        }
         None => write_format(&engine, &meta)?,
     }
     let mut greatest_incarnation = 0;
