@@ -3,6 +3,8 @@
 pub mod application;
 pub mod changelog;
 pub mod clock;
+#[cfg(feature = "commerce")]
+pub mod commerce;
 pub mod config;
 pub mod describe;
 pub mod driver;
