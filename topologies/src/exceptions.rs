@@ -97,7 +97,8 @@ pub fn rejection_raise(ctx: &Context<'_>, subject: &Subject<'_>, rejection: &Rej
     }
 }
 
-/// Writes the subject's bytes as they came, with what went wrong in headers of Kafka Streams' names.
+/// Writes the subject's bytes as they came, with what went wrong in headers that Kafka Streams
+/// names so.
 pub fn dead_letter(
     ctx: &mut Context<'_>,
     subject: &Subject<'_>,
