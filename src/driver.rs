@@ -14,7 +14,7 @@ use crate::{
     embedded::{EmbeddedLog, Foreign, Settings, VirtualClock},
     log::{Committed, Isolation, Log, Member, TopicDescription},
     topics,
-    worker::{Parts, Shared, Turn, Worker, report::WorkerStatus},
+    worker::{Parts, Shared, Turn, Worker},
 };
 
 /// The work that one delivery may cause is bounded; more is a loop between actors.
@@ -27,7 +27,6 @@ pub struct Driver {
     pub log: EmbeddedLog,
     pub application: Arc<Application>,
     pub database: MemoryDatabase,
-    pub status: Arc<WorkerStatus>,
     clock: VirtualClock,
     worker: Worker<EmbeddedLog>,
 }
@@ -67,7 +66,6 @@ impl Driver {
         log.create_topics(&external_topics(&application))?;
         log.create_topics(&topics::plan(&application.topology, naming))?;
         let database = MemoryDatabase::default();
-        let status = Arc::new(WorkerStatus::default());
         let worker = Worker::start(Parts {
             application: Arc::clone(&application),
             log: log.clone(),
@@ -77,9 +75,9 @@ impl Driver {
             transactional_id: format!("{}-driver", application.id),
             seed: 1,
             shared: Arc::new(Shared::default()),
-            status: Arc::clone(&status),
+            report: None,
         })?;
-        let mut driver = Self { log, application, database, status, clock, worker };
+        let mut driver = Self { log, application, database, clock, worker };
         driver.open()?;
         driver.clock.set(at);
         Ok(driver)

@@ -3,10 +3,14 @@
 pub mod application;
 pub mod changelog;
 pub mod clock;
+#[cfg(feature = "commerce")]
+pub mod commerce;
 pub mod config;
 pub mod describe;
 pub mod driver;
 pub mod embedded;
+#[cfg(test)]
+mod example;
 pub mod http;
 pub mod kafka;
 pub mod log;
@@ -17,7 +21,9 @@ pub mod open;
 pub mod position;
 pub mod replay;
 pub mod restore;
+pub mod runtime;
 pub mod status;
 pub mod task;
 pub mod topics;
+pub mod verify;
 pub mod worker;

@@ -1,16 +1,3 @@
-<<<<<<< HEAD
-//! stub
-use crate::log::Class;
-pub struct CommitFacts {
-    pub records: usize,
-    pub open_ms: i64,
-    pub commit_ms: i64,
-}
-pub fn record_commit(_: &CommitFacts) {}
-pub fn record_rebalance() {}
-pub fn record_error(_: Class) {}
-pub fn record_fencing() {}
-=======
 //! Every metric: its name, unit, help and the one function that sets it.
 //!
 //! Counters are plain numbers on the record path; a worker folds them in here at each commit.
@@ -264,4 +251,3 @@ mod tests {
         }
     }
 }
->>>>>>> project

@@ -8,18 +8,12 @@ use aplomb_state::{
 use serde_json::Value;
 use tokio::{runtime::Runtime, sync::oneshot};
 
+use std::sync::Arc;
+
 use super::*;
 use crate::status::{Membership, TaskState, TaskStatus};
 
 const NOW: Timestamp = Timestamp(10_000);
-
-struct At(Timestamp);
-
-impl Clock for At {
-    fn now(&self) -> Timestamp {
-        self.0
-    }
-}
 
 struct Fixture {
     // Before the runtime, so that the server ends first.
@@ -43,7 +37,7 @@ fn serve() -> Fixture {
     let status = Status::new("app", crate::example::topology(), 2, Arc::new(database.clone()));
     let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     let metrics = metrics::install().expect("metrics");
-    let clock = Arc::new(At(NOW));
+    let clock = Arc::new(crate::embedded::VirtualClock::starting_at(NOW));
     let server = runtime
         .block_on(Server::bind(any, status.clone(), Some(metrics), clock))
         .expect("a free port");

@@ -148,9 +148,8 @@ fn is_topic(resource: &ConfigResource, name: &str) -> bool {
 }
 
 fn entries(resource: &ConfigResource) -> Vec<(String, String)> {
-    let entry = |entry: &rdkafka::admin::ConfigEntry| {
-        Some((entry.name.clone(), entry.value.clone()?))
-    };
+    let entry =
+        |entry: &rdkafka::admin::ConfigEntry| Some((entry.name.clone(), entry.value.clone()?));
     let mut entries: Vec<_> = resource.entries.iter().filter_map(entry).collect();
     entries.sort();
     entries
@@ -158,9 +157,7 @@ fn entries(resource: &ConfigResource) -> Vec<(String, String)> {
 
 fn fail(error: &KafkaError, what: &str) -> Error {
     match error.rdkafka_error_code() {
-        Some(code) => {
-            classify(&Failure::new(code, code.to_string()), During::Request, what)
-        }
+        Some(code) => classify(&Failure::new(code, code.to_string()), During::Request, what),
         None => Error::new(Class::Fatal, format!("{what}: {error}")),
     }
 }

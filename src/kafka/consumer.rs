@@ -21,9 +21,7 @@ use super::{
     native::{Client, Event, Failure, GroupMetadata, Partitions, Queue, Row, Wake},
     reader::fetched,
 };
-use crate::log::{
-    Class, Committed, Consumer, Error, Fetched, GroupEvent, Head, Leave,
-};
+use crate::log::{Class, Committed, Consumer, Error, Fetched, GroupEvent, Head, Leave};
 
 /// How often a partition whose fetcher is not up yet is tried again.
 const DUE: Duration = Duration::from_millis(2);

@@ -30,9 +30,7 @@ pub use self::{
     consumer::KafkaConsumer, native::GroupMetadata, producer::KafkaProducer,
     properties::check_properties, reader::KafkaReader,
 };
-use crate::log::{
-    Class, Committed, Error, Isolation, Log, Member, TopicDescription, Watermarks,
-};
+use crate::log::{Class, Committed, Error, Isolation, Log, Member, TopicDescription, Watermarks};
 
 /// How to reach a cluster, and the limits under which it is used.
 #[derive(Clone, Debug)]

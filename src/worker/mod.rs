@@ -10,10 +10,10 @@
 mod commit;
 mod group;
 mod opening;
-mod process;
+pub(crate) mod process;
 mod recover;
 pub mod report;
-mod ticks;
+pub(crate) mod ticks;
 
 use std::{
     collections::HashMap,
@@ -35,7 +35,6 @@ use crate::{
     clock::Clock,
     log::{self, Class, Consumer, Leave, Log, Member},
     task::{State, Task},
-    worker::report::WorkerStatus,
 };
 
 /// Broker requests outside transactions wait so long at most; a longer outage is another turn.
@@ -52,7 +51,8 @@ pub struct Parts<L: Log> {
     /// Seeds the generations of fresh tasks.
     pub seed: u64,
     pub shared: Arc<Shared>,
-    pub status: Arc<WorkerStatus>,
+    /// Absent where nobody looks.
+    pub report: Option<report::Reporter>,
 }
 
 /// What the process tells its workers.
@@ -85,7 +85,7 @@ pub struct Worker<L: Log> {
     clock: Arc<dyn Clock>,
     transactional_id: String,
     shared: Arc<Shared>,
-    status: Arc<WorkerStatus>,
+    reporter: Option<report::Reporter>,
     random: SmallRng,
     consumer: L::Consumer,
     producer: Option<L::Producer>,
@@ -124,7 +124,7 @@ impl<L: Log> Worker<L> {
             clock: parts.clock,
             transactional_id: parts.transactional_id,
             shared: parts.shared,
-            status: parts.status,
+            reporter: parts.report,
             random: SmallRng::seed_from_u64(parts.seed),
             consumer,
             producer: None,
@@ -243,8 +243,11 @@ impl<L: Log> Worker<L> {
         }
     }
 
-    fn report(&self) {
-        self.status.update(&self.tasks, self.now());
+    fn report(&mut self) {
+        if let Some(reporter) = &mut self.reporter {
+            let now = self.clock.now();
+            reporter.update(&mut self.consumer, &self.tasks, &self.member_id, now);
+        }
     }
 
     fn lag_exceeded(&self) -> bool {

@@ -461,6 +461,7 @@ impl<L: Log> Worker<L> {
                     input: 0,
                     waiting_since: None,
                     last_progress,
+                    handled_at: Timestamp::MIN,
                 };
                 if let Some(task) = self.task_mut(input) {
                     task.state = State::Running(Box::new(running));

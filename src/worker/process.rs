@@ -1,5 +1,7 @@
 //! Handling records: downstream stages first, intake merged by time, effects to the producer.
 
+use std::sync::Arc;
+
 use aplomb_state::{
     effect::{Effect, Target},
     fold::{Fault, Inboxed},
@@ -118,6 +120,7 @@ impl<L: Log> Worker<L> {
         }
         running.next = head.offset.next();
         running.input = head.offset.0;
+        running.handled_at = running.handled_at.max(head.timestamp);
         running.sent = 0;
         let bytes = running.fold.overlay().bytes().saturating_sub(before);
         let bytes = bytes + running.fold.outbox().bytes();
@@ -275,14 +278,13 @@ pub(crate) fn ingest_into(
 
 /// Sends one effect, to one partition or to all of an inbox. `Ok(false)`: the queue is full, and
 /// nothing of the effect was sent.
-pub(super) fn send_effect<P: Producer>(
+fn send_effect<P: Producer>(
     producer: &mut P,
     application: &Application,
     own: &TopicPartition,
     effect: &Effect,
     cause: &str,
 ) -> Result<bool, log::Error> {
-    let missing = || super::own_error(log::Class::Fatal, "an effect without a topic");
     let mut headers = Vec::with_capacity(effect.headers.len() + 1);
     headers.extend(effect.headers.iter().map(|(name, value)| (name.as_ref(), value.as_slice())));
     headers.push((names::CAUSE_HEADER, cause.as_bytes()));
@@ -295,29 +297,47 @@ pub(super) fn send_effect<P: Producer>(
         headers: &headers,
         receipt: 0,
     };
-    match effect.target {
-        Target::Output(index) => {
-            let output = application.outputs.get(usize::from(index)).ok_or_else(missing)?;
-            let partition = partition_of(&effect.key, output.partitions);
-            offer(producer, &record(&output.topic, partition))
-        }
-        Target::Stage(index) => {
-            let inbox = inbox_of(application, index).ok_or_else(missing)?;
-            let partition = partition_of(&effect.key, application.inbox_partitions);
-            offer(producer, &record(inbox, partition))
-        }
-        Target::Own => offer(producer, &record(&own.topic, own.partition)),
-        Target::Broadcast(index) => {
-            let inbox = inbox_of(application, index).ok_or_else(missing)?;
+    match destination(application, own, effect) {
+        Some(Destination::One(topic, partition)) => offer(producer, &record(topic, partition)),
+        Some(Destination::All(topic)) => {
             for partition in 0..application.inbox_partitions {
-                send_now(producer, &record(inbox, partition))?;
+                send_now(producer, &record(topic, partition))?;
             }
             Ok(true)
         }
+        None => Err(super::own_error(log::Class::Fatal, "an effect without a topic")),
     }
 }
 
-pub(super) fn inbox_of(application: &Application, stage: u16) -> Option<&std::sync::Arc<str>> {
+/// Where an effect goes.
+pub(crate) enum Destination<'a> {
+    One(&'a Arc<str>, i32),
+    /// Every partition of an inbox.
+    All(&'a Arc<str>),
+}
+
+/// `own`: the input of the task whose effect it is.
+pub(crate) fn destination<'a>(
+    application: &'a Application,
+    own: &'a TopicPartition,
+    effect: &Effect,
+) -> Option<Destination<'a>> {
+    let key = &effect.key;
+    match effect.target {
+        Target::Output(index) => {
+            let output = application.outputs.get(usize::from(index))?;
+            Some(Destination::One(&output.topic, partition_of(key, output.partitions)))
+        }
+        Target::Stage(index) => {
+            let inbox = inbox_of(application, index)?;
+            Some(Destination::One(inbox, partition_of(key, application.inbox_partitions)))
+        }
+        Target::Own => Some(Destination::One(&own.topic, own.partition)),
+        Target::Broadcast(index) => inbox_of(application, index).map(Destination::All),
+    }
+}
+
+pub(super) fn inbox_of(application: &Application, stage: u16) -> Option<&Arc<str>> {
     application.stage(stage)?.inbox.as_ref()
 }
 

@@ -2,15 +2,13 @@
 
 mod places;
 
-use std::{collections::BTreeMap, thread};
+use std::{slice, thread};
 
 use aplomb_state::{
-    backend::{Error, Reads, Rebuild, TaskStore, Write},
+    backend::{Error, Reads, Rebuild, TaskStore},
     ids::{NextOffset, Timestamp},
-    store::StoreId,
 };
-use places::{FIRST, Place, SECOND, STORES, on_every_backend, position, put, task};
-use proptest::prelude::*;
+use places::{FIRST, SECOND, STORES, on_every_backend, position, put, task};
 
 fn inbox(store: &dyn TaskStore) -> Option<i64> {
     store.position().map(|position| position.inbox.0)
@@ -284,7 +282,7 @@ fn a_flush_stamps_what_is_owned_and_not_restoring() {
             store.apply(None, &mut std::iter::empty(), &to).unwrap();
             let absent = task("skus", 99);
             database.flush(&[owned.clone(), restoring.clone(), absent], Timestamp(5_000)).unwrap();
-            database.flush(&[owned.clone()], Timestamp(4_000)).unwrap();
+            database.flush(slice::from_ref(&owned), Timestamp(4_000)).unwrap();
         }
         let database = place.open();
         for (task, as_of) in [(owned, 5_000), (restoring, 0), (foreign, 0)] {
@@ -314,120 +312,4 @@ fn everything_is_there_again_after_many_restarts() {
             }
         }
     });
-}
-
-#[derive(Clone, Debug)]
-enum Action {
-    Apply(Vec<(u8, u8, Option<u8>)>),
-    Rebuild(bool),
-    Finish,
-    Clear,
-    Flush,
-    Reopen,
-}
-
-fn action() -> impl Strategy<Value = Action> {
-    let write = (2..4_u8, 0..12_u8, proptest::option::of(any::<u8>()));
-    prop_oneof![
-        8 => proptest::collection::vec(write, 0..8).prop_map(Action::Apply),
-        1 => any::<bool>().prop_map(Action::Rebuild),
-        1 => Just(Action::Finish),
-        1 => Just(Action::Clear),
-        1 => Just(Action::Flush),
-        1 => Just(Action::Reopen),
-    ]
-}
-
-type Model = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
-
-#[derive(Default)]
-struct Expected {
-    live: (Option<i64>, Model),
-    rebuild: Option<(Option<i64>, Model)>,
-}
-
-/// Random histories against a plain map.
-fn check_history(place: &Place, actions: &[Action]) {
-    let task = task("skus", 3);
-    let mut database = place.open();
-    let mut store = database.open(&task, STORES).unwrap();
-    let mut expected = Expected::default();
-    let mut rebuilding = false;
-    for (action, offset) in actions.iter().zip(1_i64..) {
-        match action {
-            Action::Apply(writes) => {
-                let (at, model) = match rebuilding {
-                    true => expected.rebuild.get_or_insert_default(),
-                    false => &mut expected.live,
-                };
-                let writes: Vec<_> =
-                    writes.iter().map(|(s, k, v)| (*s, vec![*k], v.map(|v| vec![v; 20]))).collect();
-                let borrowed = writes.iter().map(|(store, key, value)| Write {
-                    store: StoreId(*store),
-                    key,
-                    value: value.as_deref(),
-                });
-                let base = at.map(NextOffset);
-                store.apply(base, &mut borrowed.into_iter(), &position(offset)).unwrap();
-                *at = Some(offset);
-                for (store, key, value) in writes {
-                    match value {
-                        Some(value) => model.insert((store, key), value),
-                        None => model.remove(&(store, key)),
-                    };
-                }
-            }
-            Action::Rebuild(fresh) => {
-                store.begin_rebuild(if *fresh { Rebuild::Fresh } else { Rebuild::Resume }).unwrap();
-                if *fresh {
-                    expected.rebuild = None;
-                }
-                rebuilding = true;
-            }
-            Action::Finish if rebuilding => {
-                store.finish_rebuild().unwrap();
-                expected.live = expected.rebuild.take().unwrap_or_default();
-                rebuilding = false;
-            }
-            Action::Finish => {}
-            Action::Clear => {
-                store.clear().unwrap();
-                expected = Expected::default();
-                rebuilding = false;
-            }
-            Action::Flush => database.flush(&[task.clone()], Timestamp(offset)).unwrap(),
-            Action::Reopen => {
-                drop(store);
-                drop(database);
-                database = place.open();
-                store = database.open(&task, STORES).unwrap();
-                rebuilding = false;
-            }
-        }
-        check_state(&*store, &expected);
-    }
-}
-
-fn check_state(store: &dyn TaskStore, expected: &Expected) {
-    assert_eq!(inbox(store), expected.live.0);
-    let rebuild = store.rebuilding().map(|position| position.inbox.0);
-    assert_eq!(rebuild, expected.rebuild.as_ref().and_then(|(at, _)| *at));
-    for id in [FIRST, SECOND] {
-        let of_store = expected.live.1.iter().filter(|((store, _), _)| *store == id.0);
-        let model: Vec<_> = of_store.map(|((_, k), v)| (k.clone(), v.clone())).collect();
-        assert_eq!(store.scan(id, b"", None, 99).unwrap(), model);
-        for key in 0..12 {
-            let value = expected.live.1.get(&(id.0, vec![key])).cloned();
-            assert_eq!(store.get(id, &[key]).unwrap(), value);
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_history_equals_a_plain_map(actions in proptest::collection::vec(action(), 1..60)) {
-        on_every_backend(|place| check_history(place, &actions));
-    }
 }

@@ -13,7 +13,7 @@ use aplomb_state::{
 use crate::{
     codes::{self, Code},
     messages::{
-        cases::{CaseKey, CaseMessage, Clear, Raise},
+        cases::{CaseKey, CaseMessage, Clear, Raise, Sent},
         skus::Cause,
     },
     outputs::{self, digest},
@@ -34,14 +34,18 @@ const TOKEN_MESSAGES: [&[u8]; 2] = [b"CustomerPasswordTokenCreated", b"CustomerE
 
 /// A condition became true, or was caused once more.
 pub fn raise(ctx: &mut Context<'_>, raise: &Raise) -> Result<(), Rejection> {
-    let inbox_key = inbox_key(&raise.key);
-    ctx.send(CASES, inbox_key, &codec::encode(&CaseMessage::Raise(raise.clone())))
+    let message = CaseMessage::Raise(Sent { sender: sender(ctx), message: raise.clone() });
+    ctx.send(CASES, inbox_key(&raise.key), &codec::encode(&message))
 }
 
 /// The condition ended.
 pub fn clear(ctx: &mut Context<'_>, clear: &Clear) -> Result<(), Rejection> {
-    let inbox_key = inbox_key(&clear.key);
-    ctx.send(CASES, inbox_key, &codec::encode(&CaseMessage::Clear(clear.clone())))
+    let message = CaseMessage::Clear(Sent { sender: sender(ctx), message: clear.clone() });
+    ctx.send(CASES, inbox_key(&clear.key), &codec::encode(&message))
+}
+
+fn sender(ctx: &Context<'_>) -> String {
+    ctx.task().to_string()
 }
 
 /// The id of the case about that, for all time; of a drift, the drift's id as well.

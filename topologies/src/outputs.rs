@@ -69,10 +69,30 @@ pub fn emit<T: Serialize + ?Sized>(
     ctx.emit(emission.output, emission.key.as_bytes().to_vec(), Some(value), headers)
 }
 
+/// As [`emit`], of JSON that is rendered already.
+pub fn emit_rendered(
+    ctx: &mut Context<'_>,
+    emission: &Emission<'_>,
+    json: Vec<u8>,
+) -> Result<(), Rejection> {
+    let headers = headers(ctx, emission);
+    ctx.emit(emission.output, emission.key.as_bytes().to_vec(), Some(json), headers)
+}
+
 /// Says that there is nothing under this key any more.
 pub fn tombstone(ctx: &mut Context<'_>, emission: &Emission<'_>) -> Result<(), Rejection> {
     let headers = headers(ctx, emission);
     ctx.emit(emission.output, emission.key.as_bytes().to_vec(), None, headers)
+}
+
+/// Minor units per unit of a currency, as a power of ten (ISO 4217).
+pub fn fraction_digits(currency: &str) -> u8 {
+    match currency {
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
+        | "UYI" | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
+        _ => 2,
+    }
 }
 
 /// The same cause, sender, revision, effect and key give the same id in every replay.

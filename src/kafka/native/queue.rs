@@ -27,9 +27,14 @@ unsafe impl Send for Queue {}
 pub enum Event {
     Assigned(Vec<Row>),
     Revoked(Vec<Row>),
-    Error { failure: Failure },
+    Error {
+        failure: Failure,
+    },
     /// A record that is on the wrong queue.
-    Record { topic: String, partition: i32 },
+    Record {
+        topic: String,
+        partition: i32,
+    },
     Other,
 }
 
@@ -112,8 +117,7 @@ unsafe fn read(raw: *mut sys::rd_kafka_event_t) -> Event {
             }
             sys::RD_KAFKA_EVENT_ERROR => {
                 let code = sys::rd_kafka_event_error(raw).into();
-                let mut failure =
-                    Failure::new(code, text(sys::rd_kafka_event_error_string(raw)));
+                let mut failure = Failure::new(code, text(sys::rd_kafka_event_error_string(raw)));
                 failure.flags.fatal = sys::rd_kafka_event_error_is_fatal(raw) != 0;
                 Event::Error { failure }
             }

@@ -33,9 +33,8 @@ impl Client {
     pub fn topic(self: &Arc<Self>, name: &str) -> Option<Topic> {
         let name = CString::new(name).ok()?;
         // SAFETY: the handle is live, the name a C string.
-        let raw = unsafe {
-            sys::rd_kafka_topic_new(self.raw(), name.as_ptr(), std::ptr::null_mut())
-        };
+        let raw =
+            unsafe { sys::rd_kafka_topic_new(self.raw(), name.as_ptr(), std::ptr::null_mut()) };
         NonNull::new(raw).map(|raw| Topic { raw, _client: Arc::clone(self) })
     }
 

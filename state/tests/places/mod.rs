@@ -60,11 +60,14 @@ pub fn position(inbox: i64) -> StorePosition {
     }
 }
 
+/// Store, key and value.
+pub type Change<'a> = (StoreId, &'a [u8], Option<&'a [u8]>);
+
 pub fn put(
     store: &mut dyn TaskStore,
     base: Option<i64>,
     to: i64,
-    writes: &[(StoreId, &[u8], Option<&[u8]>)],
+    writes: &[Change<'_>],
 ) -> Result<(), Error> {
     let mut writes = writes.iter().map(|&(store, key, value)| Write { store, key, value });
     store.apply(base.map(NextOffset), &mut writes, &position(to))

@@ -8,8 +8,16 @@ use crate::codes::Severity;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CaseMessage {
-    Raise(Raise),
-    Clear(Clear),
+    Raise(Sent<Raise>),
+    Clear(Sent<Clear>),
+}
+
+/// What a task tells. Messages of one task come in the order in which it sent them; only those of
+/// two tasks need comparing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent<T> {
+    pub sender: String,
+    pub message: T,
 }
 
 impl Format for CaseMessage {

@@ -72,6 +72,9 @@ impl RocksDatabase {
     /// Opens the database in `path`, or makes one. What is there but cannot be opened for damage
     /// is moved aside, for its tasks to be rebuilt: see [`RocksDatabase::moved_aside`]. A database
     /// of another process, or of a newer build, is left alone and is an error.
+    ///
+    /// NOTE: after a failed write or flush RocksDB may refuse every later one. Dropping all stores
+    /// and opening the database again is then the only way on; what was flushed is kept.
     pub fn open(path: &Path, budget: Budget) -> Result<Self, Error> {
         let memory = Memory::new(budget);
         let Opened { engine, columns, meta, greatest_incarnation, moved_aside } =

@@ -94,7 +94,6 @@ impl Memory {
         table.set_bloom_filter(10.0, false);
         table.set_optimize_filters_for_memory(true);
         table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
-        table.set_format_version(5);
 
         let mut options = Options::default();
         options.set_block_based_table_factory(&table);
@@ -106,7 +105,15 @@ impl Memory {
         options.set_arena_block_size(64 << 10);
         options.set_memtable_whole_key_filtering(true);
         options.set_memtable_prefix_bloom_ratio(0.02);
-        options.set_target_file_size_base(32 * MIB as u64);
+        // Writers wait for nothing but the sum of all buffers.
+        options.set_max_write_buffer_number(4);
+        // A flush every few seconds leaves many small files in level 0. Each compaction of them
+        // writes the level below anew: let them gather, and keep that level small.
+        options.set_level_zero_file_num_compaction_trigger(8);
+        options.set_level_zero_slowdown_writes_trigger(24);
+        options.set_level_zero_stop_writes_trigger(40);
+        options.set_max_bytes_for_level_base(64 * MIB as u64);
+        options.set_target_file_size_base(16 * MIB as u64);
         options
     }
 

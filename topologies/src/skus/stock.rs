@@ -1,0 +1,231 @@
+//! Readings of stock: from the inventory entry, and from a warehouse.
+
+use std::sync::Arc;
+
+use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
+
+use crate::{
+    messages::skus::{Cause, EntryDeleted, EntryReading, StockKind, WarehouseStock},
+    settings::Settings,
+};
+
+use super::{
+    COMMERCETOOLS, checked,
+    ledger::{Checkpoint, Physical, Restock, Since},
+    site::{Occasion, Site},
+    state::{Entry, HOLDS, HoldKey, LocationKey, SOURCES, Source, Sources, before_instant},
+};
+
+/// The warehouse's word for a movement that belongs to a delivery.
+const SHIPMENT: &str = "shipment";
+
+pub fn read_entry(
+    ctx: &mut Context<'_>,
+    settings: &Arc<Settings>,
+    actor: &str,
+    reading: EntryReading,
+) -> Result<(), Rejection> {
+    checked(&[reading.on_stock, reading.available.unwrap_or(0)])?;
+    let at = LocationKey::new(actor, reading.location.as_str());
+    let mut sources = ctx.get(&SOURCES, &at)?.unwrap_or_default();
+    let entry = Entry { id: reading.entry_id, revision: reading.revision, as_of: reading.as_of };
+    if sources.entry.as_ref().is_some_and(|known| !entry.follows(known)) {
+        return Ok(());
+    }
+    sources.entry = Some(entry);
+    sources.platform = source(ctx, COMMERCETOOLS, &reading.cause);
+    ctx.put(&SOURCES, &at, &sources)?;
+    let on = Occasion { at, cause: reading.cause, when: reading.as_of };
+    let mut site = Site::open(ctx, settings, on)?;
+    let restock =
+        Restock { in_days: reading.restockable_in_days, expected: reading.expected_delivery };
+    site.all_waiting = restock != site.ledger.restock;
+    site.ledger.restock = restock;
+    site.ledger.safety = reading.safety_stock.unwrap_or(0);
+    site.ledger.as_of = site.ledger.as_of.max(reading.as_of);
+    let since = site.ordered_around(reading.as_of)?;
+    let before = site.ledger.platform;
+    // A message without the available quantity leaves the cart holds as they were.
+    let carts = before.map_or(0, |before| before.cart_holds());
+    let checkpoint = Checkpoint {
+        on_stock: reading.on_stock,
+        available: reading.available.unwrap_or(reading.on_stock - carts - since.from_carts),
+        as_of: reading.as_of,
+        sequence: reading.sequence,
+        since,
+    };
+    site.ledger.platform = Some(checkpoint);
+    let risen = before.map_or(0, |before| checkpoint.on_stock_now() - before.on_stock_now());
+    if risen > 0 {
+        site.ledger.releases.put_back(reading.as_of, risen);
+    }
+    site.close()
+}
+
+pub fn delete_entry(
+    ctx: &mut Context<'_>,
+    settings: &Arc<Settings>,
+    actor: &str,
+    deleted: EntryDeleted,
+) -> Result<(), Rejection> {
+    let at = LocationKey::new(actor, deleted.location.as_str());
+    let mut sources = ctx.get(&SOURCES, &at)?.unwrap_or_default();
+    // The deletion of another entry than the one in use says nothing about this one.
+    let Some(known) = sources.entry.as_mut().filter(|known| known.id == deleted.entry_id) else {
+        return Ok(());
+    };
+    if deleted.revision <= known.revision {
+        return Ok(());
+    }
+    known.revision = deleted.revision;
+    known.as_of = known.as_of.max(deleted.as_of);
+    sources.platform = source(ctx, COMMERCETOOLS, &deleted.cause);
+    ctx.put(&SOURCES, &at, &sources)?;
+    let on = Occasion { at, cause: deleted.cause, when: deleted.as_of };
+    let mut site = Site::open(ctx, settings, on)?;
+    site.ledger.platform = None;
+    site.ledger.as_of = site.ledger.as_of.max(deleted.as_of);
+    let totals = site.ledger.totals;
+    if totals.open > 0 && !site.ledger.entry_deleted {
+        site.ledger.entry_deleted = true;
+        let detail = format!(
+            "entry {} is gone; {} holds with {} reserved units are kept",
+            deleted.entry_id, totals.open, totals.reserved
+        );
+        site.raise("RESERVE_ENTRY_DELETED", detail)?;
+    }
+    site.close()
+}
+
+pub fn read_warehouse(
+    ctx: &mut Context<'_>,
+    settings: &Arc<Settings>,
+    actor: &str,
+    stock: WarehouseStock,
+) -> Result<(), Rejection> {
+    checked(&[stock.quantity])?;
+    match stock.kind {
+        StockKind::Snapshot => read_snapshot(ctx, settings, actor, stock),
+        StockKind::Delta => read_delta(ctx, settings, actor, stock),
+    }
+}
+
+/// What was counted, with the movements after the count on top (case 42).
+fn read_snapshot(
+    ctx: &mut Context<'_>,
+    settings: &Arc<Settings>,
+    actor: &str,
+    stock: WarehouseStock,
+) -> Result<(), Rejection> {
+    let at = LocationKey::new(actor, stock.location.as_str());
+    let warehouse = source_of_feed(ctx, &stock);
+    let on = Occasion { at, cause: stock.cause, when: stock.as_of };
+    let mut site = Site::open(ctx, settings, on)?;
+    let last = site.ledger.physical;
+    if let Some(last) = last.filter(|last| stock.as_of < last.as_of) {
+        site.ledger.stale = true;
+        let detail = format!(
+            "a snapshot of {} as of {} came after the one as of {}",
+            stock.system,
+            crate::time::format(stock.as_of),
+            crate::time::format(last.as_of)
+        );
+        site.raise("STALE_SNAPSHOT", detail)?;
+        return site.close();
+    }
+    if last.is_some_and(|last| (last.as_of, last.quantity) == (stock.as_of, stock.quantity)) {
+        return Ok(());
+    }
+    let moved = site.moved_after(stock.as_of)?;
+    let counted = Physical { quantity: stock.quantity, as_of: stock.as_of, moved };
+    site.ledger.physical = Some(counted);
+    site.ledger.as_of = site.ledger.as_of.max(stock.as_of);
+    if site.ledger.stale {
+        site.ledger.stale = false;
+        site.clear("STALE_SNAPSHOT")?;
+    }
+    site.keep_warehouse(warehouse)?;
+    site.close()
+}
+
+fn read_delta(
+    ctx: &mut Context<'_>,
+    settings: &Arc<Settings>,
+    actor: &str,
+    stock: WarehouseStock,
+) -> Result<(), Rejection> {
+    // One source moves stock for shipments; from others they would count twice.
+    let shipment = stock.reason.as_deref() == Some(SHIPMENT);
+    if shipment && settings.rules.shipments_from != stock.system {
+        return Ok(());
+    }
+    let Some(event_id) = &stock.event_id else {
+        let rule = "delta_event_id";
+        return Err(Rejection::new("CONTRACT_VIOLATION", rule, "a stock delta needs an eventId"));
+    };
+    let id = format!("{}/{event_id}", stock.system);
+    let at = LocationKey::new(actor, stock.location.as_str());
+    let warehouse = source_of_feed(ctx, &stock);
+    let on = Occasion { at, cause: stock.cause, when: stock.as_of };
+    let mut site = Site::open(ctx, settings, on)?;
+    let before = site.ledger.on_hand();
+    site.move_stock(stock.as_of, &id, stock.quantity)?;
+    if site.ledger.on_hand() != before {
+        site.ledger.as_of = site.ledger.as_of.max(stock.as_of);
+        site.keep_warehouse(warehouse)?;
+    }
+    site.close()
+}
+
+fn source(ctx: &Context<'_>, system: &str, cause: &Cause) -> Source {
+    Source {
+        system: system.to_owned(),
+        flow: ctx.trace().flow.clone(),
+        trace: ctx.trace().clone(),
+        cause: cause.clone(),
+    }
+}
+
+fn source_of_feed(ctx: &Context<'_>, stock: &WarehouseStock) -> Source {
+    Source { flow: stock.flow.clone(), ..source(ctx, &stock.system, &stock.cause) }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Whether this reading comes after the known one. An entry that was deleted and created
+    /// again has a new id and counts its revisions anew (case 48).
+    fn follows(&self, known: &Self) -> bool {
+        if self.id == known.id { self.revision > known.revision } else { self.as_of >= known.as_of }
+    }
+}
+
+// === impl Site ===
+
+impl Site<'_, '_> {
+    fn keep_warehouse(&mut self, warehouse: Source) -> Result<(), Rejection> {
+        let known = self.ctx.get(&SOURCES, &self.on.at)?.unwrap_or_default();
+        self.ctx.put(&SOURCES, &self.on.at, &Sources { warehouse, ..known })
+    }
+
+    /// What orders have taken off the platform's figures around and after a reading. Holds lie in
+    /// the order of their orders, so only those are looked at.
+    fn ordered_around(&mut self, read_at: Timestamp) -> Result<Since, Rejection> {
+        const PAGE: usize = 500;
+        let settle_ms = self.settings.rules.settle_ms;
+        let prefix = self.on.at.bytes();
+        let mut after = before_instant(&self.on.at, read_at.minus_ms(settle_ms));
+        let mut since = Since::default();
+        loop {
+            let page = self.ctx.scan(&HOLDS, &prefix, Some(&after), PAGE)?;
+            for (key, hold) in &page {
+                let Some(key) = HoldKey::read(key) else { continue };
+                since.count(read_at, key.ordered_at, hold.deducted, hold.mode, settle_ms);
+            }
+            match page.last() {
+                Some((key, _)) if page.len() == PAGE => after.clone_from(key),
+                _ => return Ok(since),
+            }
+        }
+    }
+}
