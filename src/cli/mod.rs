@@ -47,8 +47,10 @@ enum Command {
     #[command(after_help = replay::HELP)]
     Replay(replay::Options),
     /// Fold the inboxes again and compare every record that was written
-    #[command(after_help = "Exit codes: 0 all agree; 1 something is missing, doubled or different; \
-        2 it cannot be known, with the reason.\n\nExample:\n  aplomb verify --config aplomb.toml")]
+    #[command(
+        after_help = "Exit codes: 0 all agree; 1 something is missing, doubled or different; \
+        2 it cannot be known, with the reason.\n\nExample:\n  aplomb verify --config aplomb.toml"
+    )]
     Verify(WithConfig),
     /// Plan, create or check the topics
     #[command(after_help = "Examples:\n  aplomb topics plan --config aplomb.toml\n  \
@@ -125,7 +127,7 @@ fn topology(format: Format) {
     let text = match format {
         Format::Text => describe::text(&topology),
         Format::Mermaid => describe::mermaid(&topology),
-        Format::Json => describe::json(&topology),
+        Format::Json => format!("{:#}", describe::json(&topology)),
     };
     println!("{}", text.trim_end());
 }

@@ -74,9 +74,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 
 /// The user's flows and rules over the defaults, every external topic with as many partitions as
 /// were asked for, and no allowance for disorder: lines are delivered in their order.
-fn application(
-    options: &Options,
-) -> Result<(Application, crate::application::Naming), Failure> {
+fn application(options: &Options) -> Result<(Application, crate::application::Naming), Failure> {
     let defaults = inputs::defaults(options.partitions);
     let mut config = match &options.config {
         Some(path) => super::load(path, defaults)?,
@@ -94,8 +92,7 @@ fn application(
         .map_err(|missing| Failure::Failed(format!("no such topics: {}", missing.join(", "))))?;
     let naming = config.naming();
     let topology = commerce::topology();
-    let application =
-        Application::new(topology, &naming, document, config.start, config.tuning());
+    let application = Application::new(topology, &naming, document, config.start, config.tuning());
     Ok((application, naming))
 }
 

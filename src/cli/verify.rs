@@ -28,7 +28,8 @@ pub(super) fn run(options: &WithConfig) -> Result<(), Failure> {
 }
 
 fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {pos} of {len} inputs  {eta}");
+    let style =
+        ProgressStyle::with_template("{bar:40} {percent:>3} %  {pos} of {len} inputs  {eta}");
     let bar = ProgressBar::new(0);
     style.map_or(bar.clone(), |style| bar.with_style(style))
 }

@@ -17,9 +17,11 @@ pub const REPLAY_INPUTS: Inputs = Inputs { default_topic: NOTIFICATIONS, own_tim
 /// The configuration beneath the user's: no broker, no project refused, one inbox partition.
 pub fn defaults(partitions: i32) -> toml::Table {
     let mut flows = vec![flow("commercetools", NOTIFICATIONS, "commercetools")];
-    flows.extend(STOCK_SYSTEMS.map(|system| {
-        flow(&format!("{system}-stock"), &format!("sor.{system}.stock.v1"), system)
-    }));
+    flows.extend(
+        STOCK_SYSTEMS.map(|system| {
+            flow(&format!("{system}-stock"), &format!("sor.{system}.stock.v1"), system)
+        }),
+    );
     let mut table = toml::Table::new();
     let mut section = |name: &str, entries: Vec<(&str, toml::Value)>| {
         let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value));
@@ -62,9 +64,8 @@ fn own_time(value: &[u8]) -> Option<Timestamp> {
     }
     let times: Times<'_> = serde_json::from_slice(value).ok()?;
     let change = times.notification_type.is_some_and(|kind| kind.starts_with("Resource"));
-    let text = if change { times.modified_at } else { times.created_at }
-        .or(times.time)
-        .or(times.as_of)?;
+    let text =
+        if change { times.modified_at } else { times.created_at }.or(times.time).or(times.as_of)?;
     let instant: jiff::Timestamp = text.parse().ok()?;
     Some(Timestamp(instant.as_millisecond()))
 }
@@ -76,8 +77,14 @@ mod tests {
     #[test]
     fn deliveries_tell_their_time() {
         let rows: [(&str, Option<i64>); 6] = [
-            (r#"{"notificationType":"Message","createdAt":"2026-03-02T08:00:07.274Z"}"#, Some(1_772_438_407_274)),
-            (r#"{"notificationType":"ResourceUpdated","modifiedAt":"1970-01-01T00:00:01Z"}"#, Some(1_000)),
+            (
+                r#"{"notificationType":"Message","createdAt":"2026-03-02T08:00:07.274Z"}"#,
+                Some(1_772_438_407_274),
+            ),
+            (
+                r#"{"notificationType":"ResourceUpdated","modifiedAt":"1970-01-01T00:00:01Z"}"#,
+                Some(1_000),
+            ),
             (r#"{"specversion":"1.0","time":"1970-01-01T00:00:02.5Z"}"#, Some(2_500)),
             (r#"{"system":"wms","asOf":"1970-01-01T00:00:03Z"}"#, Some(3_000)),
             (r#"{"createdAt":"yesterday"}"#, None),

@@ -59,7 +59,13 @@ const ORDER: &[Row] = &[
 const PAYMENT: &[Row] = &[
     (
         None,
-        &[(BalanceDue, Legal), (Failed, Legal), (Pending, Legal), (CreditOwed, Legal), (Paid, Legal)],
+        &[
+            (BalanceDue, Legal),
+            (Failed, Legal),
+            (Pending, Legal),
+            (CreditOwed, Legal),
+            (Paid, Legal),
+        ],
     ),
     (Some(BalanceDue), &[(Pending, Legal), (Paid, Legal), (Failed, Legal), (CreditOwed, Legal)]),
     (Some(Pending), &[(Paid, Legal), (Failed, Legal), (BalanceDue, Legal), (CreditOwed, Legal)]),
