@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 use skus_support::{Shop, Step, deletion, delta, json, order, reading, snapshot};
 
-const WAREHOUSE: &str = r#"{"flows": [{"name": "wms", "topic": "sor.wms.stock.v1", "system": "wms", "kind": "stock"}]}"#;
+const WAREHOUSE: &str = r#"{"flows": [
+    {"name": "wms", "topic": "sor.wms.stock.v1", "system": "wms", "kind": "stock"}]}"#;
 
 /// A step, at so many seconds after the one before.
 fn step() -> impl Strategy<Value = (i64, Step)> {
