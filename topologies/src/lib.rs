@@ -11,3 +11,6 @@ pub mod resources;
 pub mod settings;
 pub mod skus;
 pub mod time;
+
+#[cfg(test)]
+mod testing;
