@@ -2,7 +2,11 @@
 
 pub mod application;
 pub mod changelog;
+#[cfg(feature = "commerce")]
+pub mod cli;
 pub mod clock;
+#[cfg(feature = "commerce")]
+pub mod commerce;
 pub mod config;
 pub mod describe;
 pub mod driver;

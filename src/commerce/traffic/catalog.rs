@@ -176,5 +176,10 @@ pub(super) fn entry(
     place: usize,
     rng: &mut SmallRng,
 ) -> Arc<Entry> {
-    Arc::new(Entry { id: Id::from_random(rng.random()), product: Arc::new(product), channel, place })
+    Arc::new(Entry {
+        id: Id::from_random(rng.random()),
+        product: Arc::new(product),
+        channel,
+        place,
+    })
 }

@@ -52,7 +52,9 @@ pub(super) enum Fate {
     Usual,
     WithoutBody,
     /// So much later than all others.
-    Delayed { ms: i64 },
+    Delayed {
+        ms: i64,
+    },
     Lost,
 }
 
@@ -82,7 +84,9 @@ impl Courier {
             Parcel::SubscriptionTest(id, at) => {
                 notification(notification::subscription_test(id, at))
             }
-            Parcel::Count(count) => warehouse(Some(&count.entry.product.sku), stock::render(&count)),
+            Parcel::Count(count) => {
+                warehouse(Some(&count.entry.product.sku), stock::render(&count))
+            }
             Parcel::Complete { batch, count, as_of } => {
                 warehouse(None, stock::complete(batch, count, as_of))
             }

@@ -28,13 +28,31 @@ pub(super) enum Resource {
 #[derive(Debug)]
 pub(super) enum Change {
     OrderCreated,
-    OrderState { from: &'static str, to: &'static str },
-    PaymentState { from: &'static str, to: &'static str },
-    ShipmentState { from: &'static str, to: &'static str },
+    OrderState {
+        from: &'static str,
+        to: &'static str,
+    },
+    PaymentState {
+        from: &'static str,
+        to: &'static str,
+    },
+    ShipmentState {
+        from: &'static str,
+        to: &'static str,
+    },
     /// (line item, quantity)
-    Delivery { id: Id, number: usize, items: Vec<(Id, i64)> },
-    EntryCreated { on_stock: i64 },
-    QuantitySet { old: i64, new: i64 },
+    Delivery {
+        id: Id,
+        number: usize,
+        items: Vec<(Id, i64)>,
+    },
+    EntryCreated {
+        on_stock: i64,
+    },
+    QuantitySet {
+        old: i64,
+        new: i64,
+    },
     /// An update action that sends no message: only the resource's version tells.
     Silent,
     /// A message type that no rule knows.
@@ -70,8 +88,12 @@ pub(super) struct Count {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CountKind {
     /// Of everything; the batch it belongs to.
-    Snapshot { batch: u64 },
-    Receipt { event: Id },
+    Snapshot {
+        batch: u64,
+    },
+    Receipt {
+        event: Id,
+    },
 }
 
 impl Order {

@@ -175,7 +175,8 @@ impl Json {
 }
 
 fn instant(out: &mut Vec<u8>, at: Timestamp) {
-    let civil = Offset::UTC.to_datetime(jiff::Timestamp::from_millisecond(at.0).unwrap_or_default());
+    let civil =
+        Offset::UTC.to_datetime(jiff::Timestamp::from_millisecond(at.0).unwrap_or_default());
     digits(out, i64::from(civil.year()), 4);
     for (before, value) in [(b'-', civil.month()), (b'-', civil.day()), (b'T', civil.hour())] {
         out.push(before);

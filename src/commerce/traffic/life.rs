@@ -144,9 +144,9 @@ impl Story {
             Self::Usual | Self::GapHeals | Self::GapStays | Self::TooLarge => {
                 &[PAID, CONFIRMED, READY, SHIP, SHIPPED, DELIVERED, COMPLETE]
             }
-            Self::Partial => &[
-                PAID, CONFIRMED, READY, SHIP_HALF, PARTIAL, SHIP, SHIPPED, DELIVERED, COMPLETE,
-            ],
+            Self::Partial => {
+                &[PAID, CONFIRMED, READY, SHIP_HALF, PARTIAL, SHIP, SHIPPED, DELIVERED, COMPLETE]
+            }
             Self::Cancelled => &[PAID, CANCELLED, GIVE_BACK, (Act::Payment("CreditOwed"), [5, 30])],
             Self::PaymentRetried => &[
                 (Act::Payment("Failed"), [1, 3]),
@@ -180,11 +180,18 @@ impl Story {
             ],
             Self::NotPutBack => &[PAID, CANCELLED],
             Self::UnknownMessage => &[
-                PAID, CONFIRMED, (Act::Unknown, [1, 2]), READY, SHIP, SHIPPED, DELIVERED, COMPLETE,
+                PAID,
+                CONFIRMED,
+                (Act::Unknown, [1, 2]),
+                READY,
+                SHIP,
+                SHIPPED,
+                DELIVERED,
+                COMPLETE,
             ],
-            Self::SilentUpdate => &[
-                PAID, CONFIRMED, (Act::Silent, [1, 2]), READY, SHIP, SHIPPED, DELIVERED, COMPLETE,
-            ],
+            Self::SilentUpdate => {
+                &[PAID, CONFIRMED, (Act::Silent, [1, 2]), READY, SHIP, SHIPPED, DELIVERED, COMPLETE]
+            }
         }
     }
 }

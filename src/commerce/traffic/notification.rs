@@ -31,6 +31,9 @@ pub(super) enum Bad {
     WithoutResource,
 }
 
+const BY_THE_SHOP: &str = r#""createdBy":{"clientId":"ey8aTsYwE0_kxFvT1rJeglpC"},"lastModifiedBy":{"clientId":"ey8aTsYwE0_kxFvT1rJeglpC"}"#;
+const BY_ORDER_MANAGEMENT: &str = r#""createdBy":{"clientId":"oms-eu-prod","externalUserId":"svc-oms-sync"},"lastModifiedBy":{"clientId":"oms-eu-prod","externalUserId":"svc-oms-sync"}"#;
+
 const STAGING: &str = "acme-eu-staging";
 
 pub(super) fn render(fact: &Fact, form: Form) -> Vec<u8> {
@@ -150,12 +153,9 @@ fn envelope(json: &mut Json, fact: &Fact, project: &str) {
     json.time("createdAt", fact.at);
     json.time("lastModifiedAt", fact.at);
     let client = match fact.change {
-        Change::OrderCreated | Change::EntryCreated { .. } => {
-            r#""createdBy":{"clientId":"ey8aTsYwE0_kxFvT1rJeglpC"},"lastModifiedBy":{"clientId":"ey8aTsYwE0_kxFvT1rJeglpC"}"#
-        }
-        _ => {
-            r#""createdBy":{"clientId":"oms-eu-prod","externalUserId":"svc-oms-sync"},"lastModifiedBy":{"clientId":"oms-eu-prod","externalUserId":"svc-oms-sync"}"#
-        }
+        Change::OrderCreated | Change::EntryCreated { .. } => BY_THE_SHOP,
+        Change::OrderState { .. } => BY_ORDER_MANAGEMENT,
+        _ => return,
     };
     json.raw(client);
 }

@@ -26,16 +26,29 @@ pub(super) struct World {
 pub(super) enum Event {
     Greet,
     /// The entry appears.
-    Create { place: usize },
+    Create {
+        place: usize,
+    },
     PlaceOrder,
     Live(Box<Life>),
     /// The warehouse counts everything.
-    Snapshot { batch: u64 },
-    Receipt { place: usize, quantity: i64 },
+    Snapshot {
+        batch: u64,
+    },
+    Receipt {
+        place: usize,
+        quantity: i64,
+    },
     /// commercetools is told of a receipt.
-    Restock { place: usize, quantity: i64 },
+    Restock {
+        place: usize,
+        quantity: i64,
+    },
     /// From now on the warehouse is wrong by so much.
-    Miscount { place: usize, by: i64 },
+    Miscount {
+        place: usize,
+        by: i64,
+    },
     Spoil(Bad),
     CountWithoutSku,
 }
@@ -59,7 +72,7 @@ pub(super) struct Shop {
     pub popularity: Popularity,
     pub lines: [usize; 2],
     pub featured: Vec<Featured>,
-    pub story: Box<dyn Fn(&mut SmallRng, u64) -> Story + Send>,
+    pub story: Box<StoryTeller>,
     pub minute_ms: i64,
     /// The pause to the next order. Absent: orders are events of their own.
     pub pause_ms: Option<i64>,
@@ -67,6 +80,9 @@ pub(super) struct Shop {
     /// Nothing happens to orders from here on.
     pub closes_at: Timestamp,
 }
+
+/// What happens to the n-th order.
+type StoryTeller = dyn Fn(&mut SmallRng, u64) -> Story + Send;
 
 /// A product that some orders take besides, for a while.
 pub(super) struct Featured {
@@ -177,9 +193,28 @@ impl World {
 
     fn place_order(&mut self, at: Timestamp, courier: &mut Courier) {
         let (lines, parts) = self.choose_lines(at);
-        let order = Arc::new(self.order(at, lines));
         let story = (self.shop.story)(&mut self.rng, self.placed);
+        // Where everything chosen is sold out there is no order.
+        if !lines.is_empty() {
+            self.begin(at, lines, parts, story, courier);
+        }
         self.placed += 1;
+        if let Some(pause_ms) = self.shop.pause_ms
+            && self.placed < self.shop.orders
+        {
+            self.events.push(at.plus_ms(pause_ms), Event::PlaceOrder);
+        }
+    }
+
+    fn begin(
+        &mut self,
+        at: Timestamp,
+        lines: Vec<Line>,
+        parts: Vec<Part>,
+        story: Story,
+        courier: &mut Courier,
+    ) {
+        let order = Arc::new(self.order(at, lines));
         let mut life = Box::new(Life {
             order,
             sequence: 0,
@@ -194,11 +229,6 @@ impl World {
         let id = self.id();
         courier.tell(life.fact(at, id, Change::OrderCreated), story.creation());
         self.go_on(at, life);
-        if let Some(pause_ms) = self.shop.pause_ms
-            && self.placed < self.shop.orders
-        {
-            self.events.push(at.plus_ms(pause_ms), Event::PlaceOrder);
-        }
     }
 
     fn choose_lines(&mut self, at: Timestamp) -> (Vec<Line>, Vec<Part>) {
