@@ -10,6 +10,7 @@ use aplomb_state::{
 
 use crate::{
     application::{Application, Ticks},
+    clock::Clock,
     embedded::{EmbeddedLog, Foreign, Settings, VirtualClock},
     log::{Committed, Isolation, Log, Member, TopicDescription},
     topics,
@@ -69,7 +70,7 @@ impl Driver {
             application: Arc::clone(&application),
             log: log.clone(),
             database: Arc::new(database.clone()) as Arc<dyn Database>,
-            clock: clock.clone().into(),
+            clock: Arc::new(clock.clone()),
             member: Member { group: application.id.clone(), instance_id: None },
             transactional_id: format!("{}-driver", application.id),
             seed: 1,

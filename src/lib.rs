@@ -2,6 +2,8 @@
 
 pub mod application;
 pub mod changelog;
+#[cfg(feature = "commerce")]
+pub mod cli;
 pub mod clock;
 #[cfg(feature = "commerce")]
 pub mod commerce;

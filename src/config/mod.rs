@@ -20,7 +20,10 @@ use aplomb_state::stage::Settings;
 use serde_json::Value as Json;
 
 pub use self::error::{Error, Mistake};
-use crate::application::{Naming, Start, Tuning};
+use crate::{
+    application::{Naming, Start, Tuning},
+    kafka::KafkaSettings,
+};
 
 /// `EX_CONFIG` of sysexits.h.
 pub const EXIT_CODE: u8 = 78;
@@ -194,6 +197,21 @@ impl Config {
             inbox_partitions: self.topics.partitions,
             output_partitions: self.topics.output_partitions,
         }
+    }
+
+    /// How to reach the cluster.
+    pub fn kafka_settings(&self) -> KafkaSettings {
+        let kafka = &self.kafka;
+        let ms = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        let mut settings = KafkaSettings::new(&kafka.bootstrap, &self.application.id);
+        settings.properties.extend(kafka.properties.clone());
+        settings.transaction_timeout_ms = ms(kafka.transaction_timeout_ms);
+        settings.session_timeout_ms = ms(kafka.session_timeout_ms);
+        settings.replication_factor = self.topics.replication_factor;
+        if kafka.group_protocol == GroupProtocol::Consumer {
+            settings.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
+        }
+        settings
     }
 
     /// The bounds of the worker's loop.

@@ -16,6 +16,15 @@ const DAY_MS: u64 = 86_400_000;
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
 
+/// Properties of librdkafka that must not contradict a key of ours.
+const OWN_KEYS: [(&str, &str); 5] = [
+    ("bootstrap.servers", "kafka.bootstrap"),
+    ("group.protocol", "kafka.group_protocol"),
+    ("metadata.broker.list", "kafka.bootstrap"),
+    ("session.timeout.ms", "kafka.session_timeout_ms"),
+    ("transaction.timeout.ms", "kafka.transaction_timeout_ms"),
+];
+
 pub(super) fn read<'a>(reader: &'a Reader<'a>, checks: &Checks<'_>) -> Config {
     let root = reader.root();
     let config = Config {
@@ -105,7 +114,15 @@ fn kafka(section: Section<'_>, checks: &Checks<'_>) -> Kafka {
         group_protocol: section.choice("group_protocol", GroupProtocol::Classic, &protocols),
         properties: section.properties("properties"),
     };
-    for (property, reason) in (checks.properties)(&kafka.properties) {
+    for (property, key) in OWN_KEYS {
+        if kafka.properties.contains_key(property) {
+            let problem = format!("has a key of its own: set {key} instead");
+            section.mistake(&format!("properties.{property}"), problem);
+        }
+    }
+    let mut rest = kafka.properties.clone();
+    rest.retain(|property, _| OWN_KEYS.iter().all(|(own, _)| own != property));
+    for (property, reason) in (checks.properties)(&rest) {
         section.mistake(&format!("properties.{property}"), reason);
     }
     section.finish();

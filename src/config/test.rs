@@ -61,6 +61,7 @@ fn every_mistake_is_reported_at_once() {
         group_protocol = "raft"
         [kafka.properties]
         "group.id" = "mine"
+        "bootstrap.servers" = "b:1"
         sasl.password = "x"
         [worker]
         thread = 2
@@ -90,6 +91,7 @@ fn every_mistake_is_reported_at_once() {
         "http.listen: must be text in quotes, not a whole number",
         "kafka.bootstrap: \"localhost\" is not HOST:PORT",
         "kafka.group_protocol: \"raft\" is not one of \"classic\", \"consumer\"",
+        "kafka.properties.bootstrap.servers: has a key of its own: set kafka.bootstrap instead",
         "kafka.properties.group.id: is the engine's: application.id names the group",
         "kafka.properties.sasl: must be text, a number or true or false; put a name with dots in",
         "log.filter: \"aplomb=loud\"",

@@ -10,7 +10,7 @@ mod tasks;
 mod test;
 mod view;
 
-use std::{future::Future, io, net::SocketAddr};
+use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
 use aplomb_state::ids::Timestamp;
 use axum::{
@@ -38,7 +38,7 @@ pub struct Server {
 struct Shared {
     status: Status,
     metrics: Option<PrometheusHandle>,
-    clock: Clock,
+    clock: Arc<dyn Clock>,
 }
 
 impl Server {
@@ -47,7 +47,7 @@ impl Server {
         listen: SocketAddr,
         status: Status,
         metrics: Option<PrometheusHandle>,
-        clock: Clock,
+        clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;

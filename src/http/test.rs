@@ -37,7 +37,7 @@ fn serve() -> Fixture {
     let status = Status::new("app", crate::example::topology(), 2, Arc::new(database.clone()));
     let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     let metrics = metrics::install().expect("metrics");
-    let clock = crate::clock::VirtualClock::starting_at(NOW).into();
+    let clock = Arc::new(crate::embedded::VirtualClock::starting_at(NOW));
     let server = runtime
         .block_on(Server::bind(any, status.clone(), Some(metrics), clock))
         .expect("a free port");

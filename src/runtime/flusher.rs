@@ -30,7 +30,7 @@ pub(super) struct Flusher {
 struct Duty {
     database: Arc<dyn Database>,
     status: Status,
-    clock: Clock,
+    clock: Arc<dyn Clock>,
     interval_ms_max: i64,
     bytes_max: u64,
     /// Changelog records that a crash would have to replay.
@@ -44,7 +44,7 @@ impl Flusher {
     pub(super) fn start(
         database: Arc<dyn Database>,
         status: Status,
-        clock: Clock,
+        clock: Arc<dyn Clock>,
         interval_ms_max: u64,
         bytes_max: usize,
     ) -> Self {

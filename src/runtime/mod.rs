@@ -101,14 +101,14 @@ pub fn run(config: &Config, topology: Topology, stop: &Arc<AtomicBool>) -> Resul
         application.inbox_partitions,
         Arc::clone(&database),
     );
-    let clock = Clock::from(SystemClock::start());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let server = Serving::start(config, &status, &clock)?;
     let shared = Arc::new(Shared::default());
     let watcher = lag::Watcher::start(log.clone(), Arc::clone(&application), Arc::clone(&shared));
     let flusher = flusher::Flusher::start(
         Arc::clone(&database),
         status.clone(),
-        clock.clone(),
+        Arc::clone(&clock),
         config.worker.flush_interval_ms_max,
         config.worker.flush_bytes_max,
     );
@@ -116,7 +116,7 @@ pub fn run(config: &Config, topology: Topology, stop: &Arc<AtomicBool>) -> Resul
         application: Arc::clone(&application),
         log: log.clone(),
         database: Arc::clone(&database),
-        clock: clock.clone(),
+        clock: Arc::clone(&clock),
         member: Member { group: application.id.clone(), instance_id: identity.instance_id(number) },
         transactional_id: identity.transactional_id(number),
         seed: identity.seed(number),
@@ -248,7 +248,7 @@ struct Serving {
 }
 
 impl Serving {
-    fn start(config: &Config, status: &Status, clock: &Clock) -> Result<Self, Error> {
+    fn start(config: &Config, status: &Status, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("http")
@@ -257,7 +257,8 @@ impl Serving {
             .map_err(Error::Http)?;
         let metrics =
             metrics::install().inspect_err(|reason| tracing::error!(%reason, "no metrics")).ok();
-        let bound = http::Server::bind(config.http.listen, status.clone(), metrics, clock.clone());
+        let bound =
+            http::Server::bind(config.http.listen, status.clone(), metrics, Arc::clone(clock));
         let server = runtime.block_on(bound).map_err(Error::Http)?;
         tracing::info!(address = %server.address(), "http");
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -45,7 +45,7 @@ pub struct Parts<L: Log> {
     pub application: Arc<Application>,
     pub log: L,
     pub database: Arc<dyn Database>,
-    pub clock: Clock,
+    pub clock: Arc<dyn Clock>,
     pub member: Member,
     pub transactional_id: String,
     /// Seeds the generations of fresh tasks.
@@ -82,7 +82,7 @@ pub struct Worker<L: Log> {
     application: Arc<Application>,
     log: L,
     database: Arc<dyn Database>,
-    clock: Clock,
+    clock: Arc<dyn Clock>,
     transactional_id: String,
     shared: Arc<Shared>,
     reporter: Option<report::Reporter>,

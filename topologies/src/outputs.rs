@@ -69,6 +69,16 @@ pub fn emit<T: Serialize + ?Sized>(
     ctx.emit(emission.output, emission.key.as_bytes().to_vec(), Some(value), headers)
 }
 
+/// As [`emit`], of JSON that is rendered already.
+pub fn emit_rendered(
+    ctx: &mut Context<'_>,
+    emission: &Emission<'_>,
+    json: Vec<u8>,
+) -> Result<(), Rejection> {
+    let headers = headers(ctx, emission);
+    ctx.emit(emission.output, emission.key.as_bytes().to_vec(), Some(json), headers)
+}
+
 /// Says that there is nothing under this key any more.
 pub fn tombstone(ctx: &mut Context<'_>, emission: &Emission<'_>) -> Result<(), Rejection> {
     let headers = headers(ctx, emission);

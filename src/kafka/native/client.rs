@@ -203,6 +203,28 @@ impl Client {
         })
     }
 
+    /// Asks a broker about a topic and replaces what the client remembers of it.
+    pub fn refresh(&self, topic: &str, wait: Duration) -> Result<(), Failure> {
+        let Ok(name) = CString::new(topic) else { return Ok(()) };
+        let mut metadata = std::ptr::null();
+        // SAFETY: the handle is live, the name a C string; topic and metadata are ours and
+        // destroyed once.
+        let asked = unsafe {
+            let topic = sys::rd_kafka_topic_new(self.raw(), name.as_ptr(), std::ptr::null_mut());
+            if topic.is_null() {
+                return Ok(());
+            }
+            let wait = millis(wait);
+            let asked = sys::rd_kafka_metadata(self.raw(), 0, topic, &raw mut metadata, wait);
+            if !metadata.is_null() {
+                sys::rd_kafka_metadata_destroy(metadata);
+            }
+            sys::rd_kafka_topic_destroy(topic);
+            asked
+        };
+        Failure::check(asked)
+    }
+
     pub fn group_metadata(&self) -> Option<GroupMetadata> {
         // SAFETY: the handle is live; the answer is ours.
         NonNull::new(unsafe { sys::rd_kafka_consumer_group_metadata(self.raw()) })
@@ -257,9 +279,16 @@ impl GroupMetadata {
         self.0.as_ptr()
     }
 
+    /// Empty while this is no member: under the newer protocol a client names itself before it
+    /// joins, and has generation 0 until it was let in.
     pub fn member_id(&self) -> String {
         // SAFETY: the object is live, and so is the C string in it.
-        unsafe { text(sys::rd_kafka_consumer_group_metadata_member_id(self.raw())) }
+        unsafe {
+            if sys::rd_kafka_consumer_group_metadata_generation_id(self.raw()) <= 0 {
+                return String::new();
+            }
+            text(sys::rd_kafka_consumer_group_metadata_member_id(self.raw()))
+        }
     }
 }
 

@@ -34,19 +34,18 @@ pub(super) struct Opened {
 }
 
 pub(super) fn open(path: &Path, memory: &Memory) -> Result<Opened, Error> {
-    match open_engine(path, memory) {
-        Ok(raw) => read(raw, None),
+    let reason = match open_engine(path, memory).and_then(read) {
+        Ok(opened) => return Ok(opened),
+        Err(Refusal::Left(error)) => return Err(error),
+        Err(Refusal::Damaged(reason)) => reason,
+    };
+    let to = move_aside(path).map_err(|error| {
+        Error::Storage(format!("{reason}; and it cannot be moved aside: {error}"))
+    })?;
+    match open_engine(path, memory).and_then(read) {
+        Ok(opened) => Ok(Opened { moved_aside: Some(MovedAside { to, reason }), ..opened }),
         Err(Refusal::Left(error)) => Err(error),
-        Err(Refusal::Damaged(reason)) => {
-            let to = move_aside(path).map_err(|error| {
-                Error::Storage(format!("{reason}; and it cannot be moved aside: {error}"))
-            })?;
-            match open_engine(path, memory) {
-                Ok(raw) => read(raw, Some(MovedAside { to, reason })),
-                Err(Refusal::Left(error)) => Err(error),
-                Err(Refusal::Damaged(reason)) => Err(Error::Storage(reason)),
-            }
-        }
+        Err(Refusal::Damaged(reason)) => Err(Error::Storage(reason)),
     }
 }
 
@@ -58,6 +57,15 @@ enum Refusal {
     Damaged(String),
     /// Nothing is known to be wrong with the database itself.
     Left(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Damaged(reason) => Self::Damaged(reason),
+            error => Self::Left(error),
+        }
+    }
 }
 
 fn open_engine(path: &Path, memory: &Memory) -> Result<Raw, Refusal> {
@@ -107,7 +115,7 @@ fn move_aside(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Checks the format of everything in `~meta`, and writes it into a new database.
-fn read((engine, names): Raw, moved_aside: Option<MovedAside>) -> Result<Opened, Error> {
+fn read((engine, names): Raw) -> Result<Opened, Refusal> {
     let mut columns = BTreeMap::new();
     for name in names {
         let column = Column::find(&engine, &name);
@@ -118,7 +126,7 @@ fn read((engine, names): Raw, moved_aside: Option<MovedAside>) -> Result<Opened,
     let meta = meta.ok_or_else(|| Error::Storage("column ~meta is not open".to_owned()))?;
     match engine.get_cf(meta.handle(), FORMAT_ROW).map_err(failed)? {
         Some(bytes) => {
-            codec::decode::<DatabaseFormat>(&bytes)?;
+            codec::decode::<DatabaseFormat>(&bytes).map_err(Error::from)?;
         }
         None => write_format(&engine, &meta)?,
     }
@@ -130,7 +138,7 @@ fn read((engine, names): Raw, moved_aside: Option<MovedAside>) -> Result<Opened,
             greatest_incarnation = greatest.max(greatest_incarnation);
         }
     }
-    Ok(Opened { columns, meta, engine, greatest_incarnation, moved_aside })
+    Ok(Opened { columns, meta, engine, greatest_incarnation, moved_aside: None })
 }
 
 /// Flushed at once, so that every database with rows has it.

@@ -1,0 +1,349 @@
+//! What the actors of all resources have in common: duplicates, order, gaps, healing, deletion.
+//!
+//! A message in order costs one read and one write of the actor's row. The buffer is touched only
+//! when there is disorder, and a timer is set only while a gap is open.
+
+use aplomb_state::{
+    codec::Format, context::Context, ids::Timestamp, rejection::Rejection, store::KeyValue,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_bytes::ByteBuf;
+
+use super::{
+    delivered::{Bytes, Delivered, Kept},
+    notices::{self, Reason, Who},
+    sequencer::{Offer, Sequence},
+};
+use crate::{
+    exceptions, message_types,
+    messages::skus::Cause,
+    settings::{Rules, Settings},
+};
+
+mod gaps;
+
+pub use gaps::on_timer;
+
+/// Messages that wait for one before them, and those kept for healing: `key ‖ 0 ‖ sequence`.
+pub const BUFFER: KeyValue<[u8], Kept> = KeyValue::new("buffer");
+
+/// The actor's row as it was before the first number that was given up.
+pub const CHECKPOINTS: KeyValue<[u8], Checkpoint> = KeyValue::new("checkpoints");
+
+/// So many messages may wait for the content of one before them.
+const HELD_MAX: usize = 1_024;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Checkpoint {
+    row: ByteBuf,
+}
+
+impl Format for Checkpoint {
+    const VERSION: u8 = 1;
+}
+
+/// A resource was erased, by the notification that says so.
+#[derive(Clone, Copy, Debug)]
+pub struct Erasure {
+    pub version: u64,
+    pub at: Timestamp,
+}
+
+/// The end of a resource, kept until its marker may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    pub until: Timestamp,
+    pub erased: bool,
+    /// Messages that came later and were dropped.
+    pub dropped: u64,
+}
+
+/// A type of resource: its row, and what its messages mean.
+pub trait Resource: Format + DeserializeOwned + Default {
+    const STORE: KeyValue<[u8], Self>;
+    /// Whether messages are kept whole to be folded again.
+    const BYTES: Bytes;
+
+    fn sequence(&mut self) -> &mut Sequence;
+    fn ended(&mut self) -> &mut Option<Ended>;
+    /// Folds a message whose turn it is and tells others. True: the resource is deleted by it.
+    fn apply(&mut self, ctx: &mut Context<'_>, message: &Delivered<'_>) -> Result<bool, Rejection>;
+    /// The message was rejected; its number is consumed.
+    fn skip(&mut self, ctx: &mut Context<'_>, message: &Delivered<'_>) -> Result<(), Rejection>;
+    /// A late message fills a gap. `base` is the row before the gap, `log` everything since in
+    /// sequence, the late one included.
+    fn refold(
+        &mut self,
+        ctx: &mut Context<'_>,
+        base: Self,
+        log: &[Delivered<'_>],
+        late: &Delivered<'_>,
+    ) -> Result<(), Rejection>;
+    /// A late message can no longer be folded in.
+    fn too_late(&mut self, ctx: &mut Context<'_>, message: &Delivered<'_>)
+    -> Result<(), Rejection>;
+    /// The resource is gone, whatever its messages said: nothing but the row's marker stays.
+    fn erase(
+        &mut self,
+        ctx: &mut Context<'_>,
+        who: Who<'_>,
+        cause: &Cause,
+    ) -> Result<(), Rejection>;
+}
+
+/// How a message comes to its turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It is the next one.
+    Straight,
+    /// Out of the buffer.
+    Released,
+    /// Its number was consumed already, without its payload.
+    Content,
+}
+
+/// A message arrives.
+pub fn deliver<R: Resource>(
+    ctx: &mut Context<'_>,
+    message: &Delivered<'_>,
+) -> Result<(), Rejection> {
+    let mut row: R = ctx.get(&R::STORE, message.key)?.unwrap_or_default();
+    if let Some(ended) = row.ended() {
+        ended.dropped = ended.dropped.saturating_add(1);
+        return ctx.put(&R::STORE, message.key, &row);
+    }
+    match row.sequence().offer(message.head.identity()) {
+        Offer::Next => {
+            let disorder = row.sequence().waiting() > 0;
+            take(ctx, message, row, Turn::Straight)?;
+            if disorder { drain::<R>(ctx, message.key) } else { Ok(()) }
+        }
+        Offer::Ahead => keep(ctx, message, row),
+        Offer::Duplicate => {
+            // The content of what holds everything up may come in another form.
+            let sequence = row.sequence();
+            let awaited = sequence.is_held() && sequence.last() == message.head.sequence;
+            if awaited && message.head.payload_missing.is_none() {
+                take(ctx, message, row, Turn::Content)?;
+                return drain::<R>(ctx, message.key);
+            }
+            Ok(())
+        }
+        Offer::Forgotten => Ok(()),
+        Offer::DuplicateConflict => conflict(ctx, message, "DUPLICATE_CONFLICT"),
+        Offer::SequenceConflict => conflict(ctx, message, "SEQUENCE_CONFLICT"),
+        Offer::Heals => gaps::heal(ctx, message, row),
+        Offer::TooLate => gaps::too_late(ctx, message, row),
+    }
+}
+
+/// Two versions of one fact: the first is kept, the second goes to the dead letters.
+fn conflict(
+    ctx: &mut Context<'_>,
+    message: &Delivered<'_>,
+    code: &'static str,
+) -> Result<(), Rejection> {
+    let head = &message.head;
+    let detail = format!(
+        "message {} ({}, sequence {}, version {}) contradicts one that came before",
+        head.message_id, head.message_type, head.sequence, head.resource_version
+    );
+    let rejection = Rejection::new(code, "first_kept", detail.clone());
+    exceptions::dead_letter(ctx, &message.subject(), &rejection)?;
+    let case = Who::of(message.key)?.case(code, "");
+    notices::raise(ctx, case, detail, head.created_at, &head.cause())
+}
+
+/// Gives a message its turn, in a savepoint of its own.
+fn take<R: Resource>(
+    ctx: &mut Context<'_>,
+    message: &Delivered<'_>,
+    row: R,
+    turn: Turn,
+) -> Result<(), Rejection> {
+    let mut moved = Some(row);
+    let refused = ctx.attempt(&message.subject(), message.at, |ctx| {
+        let mut row = moved.take().unwrap_or_default();
+        consume(&mut row, message, turn);
+        if !message_types::is_known(&message.head.message_type) {
+            unknown_type(ctx, message)?;
+        }
+        let deleted = row.apply(ctx, message)?;
+        log(ctx, message, &mut row, turn)?;
+        if deleted {
+            return end(ctx, message.key, row, Erased::No);
+        }
+        ctx.put(&R::STORE, message.key, &row)
+    })?;
+    if refused.is_none() {
+        return Ok(());
+    }
+    let mut row: R = ctx.get(&R::STORE, message.key)?.unwrap_or_default();
+    consume(&mut row, message, turn);
+    row.skip(ctx, message)?;
+    log(ctx, message, &mut row, turn)?;
+    ctx.put(&R::STORE, message.key, &row)
+}
+
+fn consume<R: Resource>(row: &mut R, message: &Delivered<'_>, turn: Turn) {
+    match turn {
+        Turn::Straight => row.sequence().take(message.head.identity()),
+        Turn::Released => {
+            row.sequence().release();
+        }
+        Turn::Content => row.sequence().unhold(),
+    }
+}
+
+/// While a gap can still heal, what is applied stays in the buffer.
+fn log<R: Resource>(
+    ctx: &mut Context<'_>,
+    message: &Delivered<'_>,
+    row: &mut R,
+    turn: Turn,
+) -> Result<(), Rejection> {
+    let buffer_key = buffer_key(message.key, message.head.sequence);
+    if !row.sequence().is_healing() {
+        if turn == Turn::Released {
+            ctx.delete(&BUFFER, &buffer_key)?;
+        }
+        return Ok(());
+    }
+    if turn != Turn::Released {
+        ctx.put(&BUFFER, &buffer_key, &message.kept(R::BYTES))?;
+    }
+    let rules = rules(ctx)?;
+    if row.sequence().keep_in_window(rules.heal_window_messages) {
+        return Ok(());
+    }
+    gaps::close_window(ctx, message.key, row)
+}
+
+/// A message ahead of one that is missing waits.
+fn keep<R: Resource>(
+    ctx: &mut Context<'_>,
+    message: &Delivered<'_>,
+    mut row: R,
+) -> Result<(), Rejection> {
+    let rules = rules(ctx)?;
+    let now = ctx.now();
+    let sequence = row.sequence();
+    if sequence.is_held() && sequence.waiting() >= HELD_MAX {
+        let detail = format!("{HELD_MAX} messages wait for the content of one before them");
+        return Err(Rejection::new("PAYLOAD_MISSING", "held_max", detail));
+    }
+    let room = usize::try_from(rules.heal_window_messages).unwrap_or(HELD_MAX).min(HELD_MAX);
+    let full = !sequence.is_held() && sequence.waiting() >= room;
+    sequence.keep(message.head.identity(), now);
+    let buffer_key = buffer_key(message.key, message.head.sequence);
+    ctx.put(&BUFFER, &buffer_key, &message.kept(R::BYTES))?;
+    if full {
+        // Bounded: waiting longer would need more room than a gap is worth.
+        gaps::give_up(ctx, message.key, row, &message.head.cause())?;
+        return drain::<R>(ctx, message.key);
+    }
+    gaps::set_timer(ctx, message.key, &mut row, &rules);
+    ctx.put(&R::STORE, message.key, &row)
+}
+
+/// Releases what waits as far as it is in sequence, and sets the timer of the gap behind it.
+fn drain<R: Resource>(ctx: &mut Context<'_>, key: &[u8]) -> Result<(), Rejection> {
+    loop {
+        let mut row: R = ctx.get(&R::STORE, key)?.unwrap_or_default();
+        if row.ended().is_some() {
+            return Ok(());
+        }
+        let Some(sequence) = row.sequence().peek() else {
+            let rules = rules(ctx)?;
+            gaps::set_timer(ctx, key, &mut row, &rules);
+            return ctx.put(&R::STORE, key, &row);
+        };
+        let Some(kept) = ctx.get(&BUFFER, &buffer_key(key, sequence)[..])? else {
+            let detail = format!("message {sequence} was kept and is not there");
+            return Err(Rejection::new("CONTRACT_VIOLATION", "buffer", detail));
+        };
+        let message = Delivered::of_kept(key, &kept)?;
+        take(ctx, &message, row, Turn::Released)?;
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Erased {
+    Yes,
+    No,
+}
+
+/// Leaves the marker of a deleted resource: its sequence and revision, nothing else.
+fn end<R: Resource>(
+    ctx: &mut Context<'_>,
+    key: &[u8],
+    mut row: R,
+    erased: Erased,
+) -> Result<(), Rejection> {
+    let until = ctx.now().plus_ms(rules(ctx)?.deletion_marker_ms);
+    gaps::forget(ctx, key, &mut row)?;
+    *row.ended() = Some(Ended { until, erased: erased == Erased::Yes, dropped: 0 });
+    ctx.schedule(until, &marker_timer(key));
+    ctx.put(&R::STORE, key, &row)
+}
+
+/// Personal data must go: state is emptied, waiting messages dropped, an id-only marker kept.
+pub fn erase<R: Resource>(
+    ctx: &mut Context<'_>,
+    key: &[u8],
+    erasure: Erasure,
+) -> Result<(), Rejection> {
+    let who = Who::of(key)?;
+    let mut row: R = ctx.get(&R::STORE, key)?.unwrap_or_default();
+    if row.ended().is_some_and(|ended| ended.erased) {
+        return Ok(());
+    }
+    let Who { project, type_id, id } = who;
+    let cause = Cause {
+        id: format!("c:{project}:{type_id}:{id}:ResourceDeleted:{}", erasure.version),
+        resource: Some(format!("{type_id}:{id}")),
+        version: Some(erasure.version),
+        ..Cause::default()
+    };
+    let detail = "its personal data stays in messages and dead letters until these expire";
+    let case = who.case("PII_ERASURE_PENDING", "");
+    notices::raise(ctx, case, detail, erasure.at, &cause)?;
+    if let Some(ended) = row.ended() {
+        ended.erased = true;
+        return ctx.put(&R::STORE, key, &row);
+    }
+    row.erase(ctx, who, &cause)?;
+    end(ctx, key, row, Erased::Yes)
+}
+
+/// The key of the timer that ends a marker.
+pub fn marker_timer(key: &[u8]) -> Vec<u8> {
+    gaps::timer_key(gaps::MARKER, key)
+}
+
+fn unknown_type(ctx: &mut Context<'_>, message: &Delivered<'_>) -> Result<(), Rejection> {
+    let head = &message.head;
+    let flow = message.trace.flow.as_str();
+    let case = Who::of(message.key)?.flow_case("UNKNOWN_MESSAGE_TYPE", flow, &head.message_type);
+    let detail = format!("messages of type {} have no rule here", head.message_type);
+    notices::raise(ctx, case, detail, head.created_at, &head.cause())
+}
+
+/// The payload was left out: someone has to fetch the resource.
+pub fn payload_missing(ctx: &mut Context<'_>, message: &Delivered<'_>) -> Result<(), Rejection> {
+    let head = &message.head;
+    let who = Who::of(message.key)?;
+    notices::refetch(ctx, who, Reason::PayloadMissing, head.created_at, &head.cause())
+}
+
+fn rules(ctx: &mut Context<'_>) -> Result<Rules, Rejection> {
+    Ok(ctx.settings::<Settings>()?.rules.clone())
+}
+
+fn buffer_key(key: &[u8], sequence: u64) -> Vec<u8> {
+    [key, &[0], &sequence.to_be_bytes()].concat()
+}
+
+fn buffer_prefix(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}

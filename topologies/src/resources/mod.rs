@@ -1,0 +1,138 @@
+//! One actor per resource: drop duplicates, put in sequence, fold, judge, tell other actors.
+//!
+//! - [`sequencer`]: which message comes next, and what becomes of gaps. Pure.
+//! - [`actor`]: the same for every type of resource: buffer, savepoints, deadlines, healing.
+//! - [`orders`], [`entries`], [`plain`]: what the messages of a type mean.
+
+mod actor;
+mod delivered;
+mod entries;
+mod notices;
+mod orders;
+mod plain;
+pub mod sequencer;
+
+use aplomb_state::{
+    codec,
+    context::Context,
+    record::{Record, Subject, Timer},
+    rejection::Rejection,
+    stage::{Inbox, Limits, Stage, StageDefinition},
+};
+
+use self::{
+    actor::Erasure, delivered::Delivered, entries::EntryRow, orders::OrderRow, plain::PlainRow,
+};
+use crate::{
+    exceptions,
+    messages::resources::{Notification, NotificationBody, ResourceMessage},
+    outputs,
+};
+
+pub use orders::orders_view;
+
+pub const NAME: &str = "resources";
+
+pub struct Resources;
+
+/// Which handler an actor has, by the type in its key.
+enum Handler {
+    Order,
+    Entry,
+    Plain,
+}
+
+impl Handler {
+    fn of(type_id: &str) -> Self {
+        match type_id {
+            "order" => Self::Order,
+            "inventory-entry" => Self::Entry,
+            _ => Self::Plain,
+        }
+    }
+}
+
+impl Stage for Resources {
+    fn define(&self) -> StageDefinition {
+        StageDefinition {
+            name: NAME,
+            inbox: Inbox::Internal,
+            stores: vec![
+                orders::ORDERS.definition(),
+                entries::ENTRIES.definition(),
+                plain::OTHERS.definition(),
+                actor::BUFFER.definition(),
+                actor::CHECKPOINTS.definition(),
+            ],
+            outputs: vec![
+                outputs::ORDER_VIEW,
+                outputs::ORDER_EVENTS,
+                outputs::ORDER_VERDICTS,
+                outputs::REFETCH_REQUESTS,
+                outputs::DLQ,
+            ],
+            sends: vec!["skus", "cases"],
+            limits: Limits::default(),
+        }
+    }
+
+    fn handle(&self, ctx: &mut Context<'_>, record: &Record<'_>) -> Result<(), Rejection> {
+        let message = codec::decode::<ResourceMessage>(record.body)
+            .map_err(|error| Rejection::new("CONTRACT_VIOLATION", "message", error.to_string()))?;
+        match message {
+            ResourceMessage::Notification(notification) => notify(ctx, record, notification),
+            ResourceMessage::HoldState(hold) => orders::hold_state(ctx, record.key, &hold),
+        }
+    }
+
+    fn on_timer(&self, ctx: &mut Context<'_>, timer: &Timer<'_>) -> Result<(), Rejection> {
+        match Handler::of(notices::Who::of(timer.key.get(1..).unwrap_or_default())?.type_id) {
+            Handler::Order => actor::on_timer::<OrderRow>(ctx, timer),
+            Handler::Entry => actor::on_timer::<EntryRow>(ctx, timer),
+            Handler::Plain => actor::on_timer::<PlainRow>(ctx, timer),
+        }
+    }
+
+    fn on_rejection(
+        &self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+        rejection: &Rejection,
+    ) -> Result<(), Rejection> {
+        exceptions::reject(ctx, subject, rejection)
+    }
+}
+
+fn notify(
+    ctx: &mut Context<'_>,
+    record: &Record<'_>,
+    notification: Notification,
+) -> Result<(), Rejection> {
+    let handler = Handler::of(&notification.type_id);
+    match &notification.body {
+        NotificationBody::Message { .. } => {}
+        // Changes carry no content: the messages beside them do. They are known facts.
+        NotificationBody::Created { .. } | NotificationBody::Updated { .. } => return Ok(()),
+        NotificationBody::Deleted { data_erasure: false, .. } => return Ok(()),
+        NotificationBody::Deleted { data_erasure: true, version, modified_at } => {
+            let erasure = Erasure { version: *version, at: *modified_at };
+            return match handler {
+                Handler::Order => actor::erase::<OrderRow>(ctx, record.key, erasure),
+                Handler::Entry => actor::erase::<EntryRow>(ctx, record.key, erasure),
+                Handler::Plain => actor::erase::<PlainRow>(ctx, record.key, erasure),
+            };
+        }
+        NotificationBody::Event { event_type, .. } => {
+            return plain::event(ctx, record.key, event_type);
+        }
+    }
+    let Some(delivered) = Delivered::of_record(record, notification) else { return Ok(()) };
+    match handler {
+        Handler::Order => actor::deliver::<OrderRow>(ctx, &delivered),
+        Handler::Entry => actor::deliver::<EntryRow>(ctx, &delivered),
+        Handler::Plain => actor::deliver::<PlainRow>(ctx, &delivered),
+    }
+}
+
+#[cfg(test)]
+mod tests;

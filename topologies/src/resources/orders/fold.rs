@@ -1,0 +1,435 @@
+//! The fold of an order: facts in sequence → the view and what follows from each. Pure.
+//!
+//! Invariants:
+//! - `ORDER-SHIPPED` a line's shipped quantity is what its deliveries say, never above ordered.
+//! - `ORDER-CANCELLED` of a cancelled or deleted order, cancelled = ordered − shipped.
+
+use std::collections::BTreeSet;
+
+use aplomb_state::ids::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    facts::{Created, Delivery, Fact},
+    rules,
+    transitions::{Dimension, State},
+};
+use crate::{
+    messages::skus::InventoryMode, outputs::Money, resources::delivered::Head, settings::Rules,
+};
+
+/// What the messages of an order amount to. A function of them and of nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Its creation was seen.
+    pub known: bool,
+    pub deleted: bool,
+    /// A message was rejected, or came without its payload.
+    pub incomplete: bool,
+    /// Imported when it was already shipped or closed: it holds nothing.
+    pub holds_nothing: bool,
+    pub order_number: Option<String>,
+    pub version: u64,
+    pub created_at: Option<Timestamp>,
+    pub completed_at: Option<Timestamp>,
+    pub customer_id: Option<String>,
+    pub store_key: Option<String>,
+    pub country: Option<String>,
+    pub origin: Option<String>,
+    pub custom_state: Option<String>,
+    pub total: Option<Money>,
+    /// As reported, by [`Dimension`].
+    pub states: [Option<State>; 3],
+    pub legal: [Option<State>; 3],
+    pub lines: Vec<Line>,
+    pub deliveries: Vec<Delivery>,
+    pub payments: Vec<String>,
+    pub conditions: BTreeSet<Condition>,
+    /// The greatest `createdAt` applied.
+    pub as_of: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub line_id: String,
+    pub sku: Option<String>,
+    pub product_id: Option<String>,
+    pub location: Option<String>,
+    pub mode: InventoryMode,
+    /// There are goods to be shipped.
+    pub physical: bool,
+    pub ordered: i64,
+    pub shipped: i64,
+    pub cancelled: i64,
+    pub returned: i64,
+}
+
+/// Something that is wrong with the order now. Its place in this list is part of the stored form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Code {
+    IllegalTransition,
+    TerminalLeft,
+    ShippedUnpaid,
+    CompleteNotShipped,
+    CancelledAfterShip,
+    Overdelivered,
+    SkuMissing,
+    ViewDiverged,
+    PayloadMissing,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Condition {
+    pub code: Code,
+    pub discriminator: String,
+}
+
+/// What one message brought about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Event(Event),
+    Verdict(Verdict),
+    /// A condition holds because of this message, be it for the first time or once more.
+    Raised(Condition, String),
+    /// Nothing can follow before the order's content is there.
+    Held,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub kind: EventKind,
+    /// Lines with a quantity, where it is about goods.
+    pub lines: Vec<EventLine>,
+    pub delivery_id: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    OrderPlaced,
+    ItemsShipped,
+    OrderDelivered,
+    OrderCompleted,
+    OrderCancelled,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventLine {
+    pub line_id: String,
+    pub sku: Option<String>,
+    pub quantity: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// A dimension's name, or `delivery`.
+    pub dimension: &'static str,
+    pub from: Option<State>,
+    pub to: Option<State>,
+    pub judgement: Judgement,
+    /// The table or the cross-field rule that decided.
+    pub rule: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Judgement {
+    Legal,
+    LegalWithWarning,
+    Violation,
+}
+
+impl Order {
+    /// Folds the next message in.
+    pub fn apply(&mut self, head: &Head, fact: &Fact, rules: &Rules) -> Vec<Outcome> {
+        self.version = self.version.max(head.resource_version);
+        self.as_of = self.as_of.max(Some(head.created_at));
+        if self.order_number.is_none() {
+            let number = head.identifiers.iter().find(|(kind, _)| kind == "orderNumber");
+            self.order_number = number.map(|(_, number)| number.clone());
+        }
+        let mut outcomes = Vec::new();
+        match fact {
+            Fact::Created(created) => self.create(created, head, rules, &mut outcomes),
+            Fact::Imported(created) => {
+                let before = self.known;
+                self.create(created, head, rules, &mut outcomes);
+                if !before {
+                    self.holds_nothing = is_terminal(self) || is_shipped(self);
+                }
+            }
+            Fact::Deleted => self.delete(),
+            Fact::StateChanged { dimension, from, to } => {
+                self.change(*dimension, *from, *to, head, rules, &mut outcomes);
+            }
+            Fact::DeliveryAdded(delivery) => self.deliver(delivery, rules, &mut outcomes),
+            Fact::PaymentAdded(payment) => {
+                if !self.payments.contains(payment) {
+                    self.payments.push(payment.clone());
+                }
+            }
+            Fact::PaymentRemoved(payment) => self.payments.retain(|linked| linked != payment),
+            Fact::Missing { creates } => self.miss(head, *creates, &mut outcomes),
+            Fact::Other => {}
+        }
+        outcomes
+    }
+
+    /// A message was rejected: its number is consumed, the rest of it is not known.
+    pub fn skip(&mut self) {
+        self.incomplete = true;
+    }
+
+    /// Everything goes but what the skus must be told: nothing more is held.
+    pub fn erase(&mut self) {
+        self.delete();
+    }
+
+    pub fn state(&self, dimension: Dimension) -> Option<State> {
+        self.states.get(dimension as usize).copied().flatten()
+    }
+
+    fn create(
+        &mut self,
+        created: &Created,
+        head: &Head,
+        rules: &Rules,
+        outcomes: &mut Vec<Outcome>,
+    ) {
+        if self.known {
+            return;
+        }
+        self.known = true;
+        if created.order_number.is_some() {
+            self.order_number.clone_from(&created.order_number);
+        }
+        self.created_at = Some(created.created_at.unwrap_or(head.created_at));
+        self.completed_at = created.completed_at;
+        self.customer_id.clone_from(&created.customer_id);
+        self.store_key.clone_from(&created.store_key);
+        self.country.clone_from(&created.country);
+        self.origin.clone_from(&created.origin);
+        self.custom_state.clone_from(&created.custom_state);
+        self.total.clone_from(&created.total);
+        self.states = created.states;
+        // States that come with the creation are accepted as given.
+        self.legal = created.states;
+        self.payments.clone_from(&created.payments);
+        self.deliveries.clone_from(&created.deliveries);
+        let payload_missing =
+            Condition { code: Code::PayloadMissing, discriminator: head.sequence.to_string() };
+        if self.conditions.remove(&payload_missing) {
+            self.incomplete = false;
+        }
+        outcomes.push(Outcome::Event(Event {
+            kind: EventKind::OrderPlaced,
+            lines: Vec::new(),
+            delivery_id: None,
+        }));
+        for line in &created.lines {
+            if line.sku.is_none() {
+                let condition =
+                    Condition { code: Code::SkuMissing, discriminator: line.line_id.clone() };
+                let detail = format!("line {} has no sku", line.line_id);
+                self.conditions.insert(condition.clone());
+                outcomes.push(Outcome::Raised(condition, detail));
+            }
+            self.lines.push(Line {
+                line_id: line.line_id.clone(),
+                sku: line.sku.clone(),
+                product_id: line.product_id.clone(),
+                location: line.location.clone(),
+                mode: line.mode,
+                physical: line
+                    .product_type
+                    .as_ref()
+                    .is_none_or(|kind| !rules.digital_product_types.contains(kind)),
+                ordered: line.quantity,
+                shipped: 0,
+                cancelled: 0,
+                returned: 0,
+            });
+        }
+        self.settle_lines();
+    }
+
+    fn delete(&mut self) {
+        self.deleted = true;
+        self.settle_lines();
+    }
+
+    fn change(
+        &mut self,
+        dimension: Dimension,
+        told: Option<State>,
+        to: State,
+        head: &Head,
+        rules: &Rules,
+        outcomes: &mut Vec<Outcome>,
+    ) {
+        let seen = self.state(dimension);
+        self.compare(dimension, told, seen, outcomes);
+        let from = told.or(seen);
+        if let Some(state) = self.states.get_mut(dimension as usize) {
+            *state = Some(to);
+        }
+        if dimension == Dimension::Order && to == State::Complete && from != Some(to) {
+            self.completed_at = Some(head.created_at);
+        }
+        self.settle_lines();
+        rules::judge_change(self, dimension, from, to, rules, outcomes);
+        if from == Some(to) {
+            return;
+        }
+        let kind = match (dimension, to) {
+            (Dimension::Order, State::Complete) => EventKind::OrderCompleted,
+            (Dimension::Order, State::Cancelled) => EventKind::OrderCancelled,
+            (Dimension::Shipment, State::Delivered) => EventKind::OrderDelivered,
+            _ => return,
+        };
+        outcomes.push(Outcome::Event(Event { kind, lines: Vec::new(), delivery_id: None }));
+    }
+
+    /// The payload's old value must be what the view says; an absent one says nothing.
+    fn compare(
+        &mut self,
+        dimension: Dimension,
+        told: Option<State>,
+        seen: Option<State>,
+        outcomes: &mut Vec<Outcome>,
+    ) {
+        let condition =
+            Condition { code: Code::ViewDiverged, discriminator: dimension.name().to_owned() };
+        match (told, seen) {
+            (Some(told), Some(seen)) if told != seen => {
+                let detail = format!(
+                    "{} was {} before the change, the view says {}",
+                    dimension.name(),
+                    told.name(),
+                    seen.name()
+                );
+                self.conditions.insert(condition.clone());
+                outcomes.push(Outcome::Raised(condition, detail));
+            }
+            (Some(_), Some(_)) => {
+                self.conditions.remove(&condition);
+            }
+            _ => {}
+        }
+    }
+
+    fn deliver(&mut self, delivery: &Delivery, rules: &Rules, outcomes: &mut Vec<Outcome>) {
+        if self.deliveries.iter().any(|known| known.delivery_id == delivery.delivery_id) {
+            return;
+        }
+        let before: Vec<i64> = self.lines.iter().map(|line| line.shipped).collect();
+        self.deliveries.push(delivery.clone());
+        self.settle_lines();
+        let shipped = self.lines.iter().zip(before).filter_map(|(line, before)| {
+            let quantity = line.shipped - before;
+            let (line_id, sku) = (line.line_id.clone(), line.sku.clone());
+            (quantity > 0).then_some(EventLine { line_id, sku, quantity })
+        });
+        let lines: Vec<_> = shipped.collect();
+        if !lines.is_empty() {
+            let delivery_id = Some(delivery.delivery_id.clone());
+            outcomes.push(Outcome::Event(Event {
+                kind: EventKind::ItemsShipped,
+                lines,
+                delivery_id,
+            }));
+        }
+        rules::judge_delivery(self, delivery, rules, outcomes);
+    }
+
+    fn miss(&mut self, head: &Head, creates: bool, outcomes: &mut Vec<Outcome>) {
+        self.incomplete = true;
+        let discriminator = head.sequence.to_string();
+        let condition = Condition { code: Code::PayloadMissing, discriminator };
+        let reason = head.payload_missing.as_deref().unwrap_or_default();
+        let detail = format!("{} came without its payload: {reason}", head.message_type);
+        self.conditions.insert(condition.clone());
+        outcomes.push(Outcome::Raised(condition, detail));
+        if creates && !self.known {
+            outcomes.push(Outcome::Held);
+        }
+    }
+
+    /// Shipped follows from the deliveries, cancelled from the state.
+    fn settle_lines(&mut self) {
+        let ended = self.deleted || self.state(Dimension::Order) == Some(State::Cancelled);
+        for line in &mut self.lines {
+            let delivered = delivered(&self.deliveries, &line.line_id);
+            line.shipped = delivered.min(line.ordered);
+            line.cancelled = if ended { line.ordered - line.shipped } else { 0 };
+        }
+    }
+}
+
+impl Line {
+    pub fn mode_name(&self) -> &'static str {
+        match self.mode {
+            InventoryMode::None => "None",
+            InventoryMode::TrackOnly => "TrackOnly",
+            InventoryMode::ReserveOnOrder => "ReserveOnOrder",
+            InventoryMode::ReserveOnCart => "ReserveOnCart",
+        }
+    }
+}
+
+/// What all deliveries say of a line.
+pub fn delivered(deliveries: &[Delivery], line_id: &str) -> i64 {
+    let items = deliveries.iter().flat_map(|delivery| &delivery.items);
+    items
+        .filter(|item| item.line_id == line_id)
+        .fold(0, |sum: i64, item| sum.saturating_add(item.quantity))
+}
+
+fn is_terminal(order: &Order) -> bool {
+    matches!(order.state(Dimension::Order), Some(State::Complete | State::Cancelled))
+}
+
+fn is_shipped(order: &Order) -> bool {
+    matches!(order.state(Dimension::Shipment), Some(State::Shipped | State::Delivered))
+}
+
+impl Code {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IllegalTransition => "ORDER_ILLEGAL_TRANSITION",
+            Self::TerminalLeft => "ORDER_TERMINAL_LEFT",
+            Self::ShippedUnpaid => "ORDER_SHIPPED_UNPAID",
+            Self::CompleteNotShipped => "ORDER_COMPLETE_NOT_SHIPPED",
+            Self::CancelledAfterShip => "ORDER_CANCELLED_AFTER_SHIP",
+            Self::Overdelivered => "ORDER_OVERDELIVERED",
+            Self::SkuMissing => "RESERVE_SKU_MISSING",
+            Self::ViewDiverged => "ORDER_VIEW_DIVERGED",
+            Self::PayloadMissing => "PAYLOAD_MISSING",
+        }
+    }
+
+    /// It is about what we know, not about what happened: it ends with the order.
+    pub fn ends_with_the_order(self) -> bool {
+        matches!(self, Self::SkuMissing | Self::ViewDiverged | Self::PayloadMissing)
+    }
+}
+
+impl EventKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OrderPlaced => "OrderPlaced",
+            Self::ItemsShipped => "ItemsShipped",
+            Self::OrderDelivered => "OrderDelivered",
+            Self::OrderCompleted => "OrderCompleted",
+            Self::OrderCancelled => "OrderCancelled",
+        }
+    }
+}
+
+impl Judgement {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Legal => "legal",
+            Self::LegalWithWarning => "legal_with_warning",
+            Self::Violation => "violation",
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What an order tells others after a message: events, verdicts, cases, hold targets, its view.
+
+use std::collections::BTreeSet;
+
+use aplomb_state::{codec, context::Context, ids::Timestamp, rejection::Rejection};
+
+use super::{
+    Ended, OrderRow,
+    fold::{Code, Condition, Line, Order, Outcome},
+    records, view,
+};
+use crate::{
+    exceptions,
+    messages::{
+        cases::Raise,
+        skus::{Cause, HoldTarget, NO_CHANNEL, SkuMessage},
+    },
+    outputs::{self, Emission},
+    resources::{
+        delivered::Delivered,
+        notices::{self, Who},
+    },
+};
+
+/// The order as it was told last, as far as differences matter.
+pub(super) struct Before {
+    known: bool,
+    /// Cancelled and shipped, line by line.
+    lines: Vec<(i64, i64)>,
+    conditions: BTreeSet<Condition>,
+}
+
+impl Before {
+    pub(super) fn of(order: &Order) -> Self {
+        Self {
+            known: order.known,
+            lines: order.lines.iter().map(|line| (line.cancelled, line.shipped)).collect(),
+            conditions: order.conditions.clone(),
+        }
+    }
+
+    fn line(&self, index: usize) -> Option<(i64, i64)> {
+        self.lines.get(index).copied()
+    }
+}
+
+/// Whose records these are, and why.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub who: Who<'a>,
+    pub cause: &'a Cause,
+    /// When commercetools generated what caused it.
+    pub at: Timestamp,
+}
+
+impl OrderRow {
+    /// True: the order was deleted.
+    pub(super) fn publish(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Delivered<'_>,
+        before: &Before,
+        outcomes: &[Outcome],
+    ) -> Result<bool, Rejection> {
+        let cause = message.head.cause();
+        let (who, at) = (Who::of(message.key)?, message.head.created_at);
+        self.publish_as(ctx, &Subject { who, cause: &cause, at }, before, outcomes)
+    }
+
+    pub(super) fn publish_as(
+        &mut self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+        before: &Before,
+        outcomes: &[Outcome],
+    ) -> Result<bool, Rejection> {
+        if self.order.deleted {
+            self.order.conditions.retain(|condition| !condition.code.ends_with_the_order());
+        }
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Event(event) => records::event(ctx, self, subject, event)?,
+                Outcome::Verdict(verdict) => records::verdict(ctx, self, subject, verdict, None)?,
+                Outcome::Raised(condition, detail) => {
+                    self.raise(ctx, subject, condition, detail)?;
+                }
+                Outcome::Held => {}
+            }
+        }
+        self.clear_ended(ctx, subject, &before.conditions)?;
+        self.revision += 1;
+        for (index, line) in self.order.lines.iter().enumerate() {
+            let told = before.known.then(|| before.line(index)).flatten();
+            if told != Some((line.cancelled, line.shipped)) {
+                self.target(ctx, subject, line)?;
+            }
+        }
+        if self.order.deleted {
+            self.bury(ctx, subject)?;
+            return Ok(true);
+        }
+        self.write_view(ctx, subject)?;
+        Ok(false)
+    }
+
+    pub(super) fn clear_ended(
+        &self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+        before: &BTreeSet<Condition>,
+    ) -> Result<(), Rejection> {
+        for condition in before.difference(&self.order.conditions) {
+            let case = subject.who.case(condition.code.name(), &condition.discriminator);
+            notices::clear(ctx, case, subject.at, subject.cause)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn raise(
+        &self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+        condition: &Condition,
+        detail: &str,
+    ) -> Result<(), Rejection> {
+        let at_risk = matches!(condition.code, Code::ShippedUnpaid | Code::CancelledAfterShip);
+        let total = self.order.total.as_ref().filter(|_| at_risk);
+        let raise = Raise {
+            key: subject.who.case(condition.code.name(), &condition.discriminator),
+            flow: ctx.trace().flow.clone(),
+            detail: detail.to_owned(),
+            amount_at_risk: total.map(|total| (total.cent_amount, total.currency_code.clone())),
+            at: subject.at,
+            cause: subject.cause.clone(),
+            ..Raise::default()
+        };
+        exceptions::raise(ctx, &raise)
+    }
+
+    /// Says what is to be held for a line: absolute, with a revision.
+    pub(super) fn target(
+        &self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+        line: &Line,
+    ) -> Result<(), Rejection> {
+        let Some(sku) = line.sku.as_ref().filter(|_| !self.order.holds_nothing) else {
+            return Ok(());
+        };
+        let who = subject.who;
+        let target = HoldTarget {
+            project: who.project.to_owned(),
+            order_id: who.id.to_owned(),
+            order_number: self.order.order_number.clone(),
+            line_id: line.line_id.clone(),
+            sku: sku.clone(),
+            location: location_of(line.location.as_ref()).to_owned(),
+            revision: self.revision,
+            ordered_at: self.order.created_at.unwrap_or(subject.at),
+            ordered: line.ordered,
+            cancelled: line.cancelled,
+            shipped: line.shipped,
+            returned: line.returned,
+            mode: line.mode,
+            as_of: subject.at,
+            cause: subject.cause.clone(),
+        };
+        let key = format!("{}:{sku}", who.project).into_bytes();
+        ctx.send("skus", key, &codec::encode(&SkuMessage::HoldTarget(target)))
+    }
+
+    pub(super) fn emit_view(
+        &mut self,
+        ctx: &mut Context<'_>,
+        who: Who<'_>,
+        cause: &Cause,
+        at: Timestamp,
+    ) -> Result<(), Rejection> {
+        self.revision += 1;
+        self.write_view(ctx, &Subject { who, cause, at })
+    }
+
+    /// Whatever is written here, the operator's view shows as well.
+    pub(super) fn write_view(
+        &self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+    ) -> Result<(), Rejection> {
+        let Subject { who, cause, at } = *subject;
+        let (key, sender) = (format!("{}:{}", who.project, who.id), who.actor());
+        let emission = Emission {
+            output: outputs::ORDER_VIEW,
+            key: &key,
+            effect: "OrderView",
+            sender: &sender,
+            revision: self.revision,
+            cause,
+            subject: who.id,
+            at,
+        };
+        match view::render(self, who.project, who.id) {
+            Some(json) => outputs::emit_rendered(ctx, &emission, json),
+            None => outputs::tombstone(ctx, &emission),
+        }
+    }
+
+    /// Of a deleted order only sequence and revision stay.
+    fn bury(&mut self, ctx: &mut Context<'_>, subject: &Subject<'_>) -> Result<(), Rejection> {
+        self.order = Order::default();
+        self.allocations = Vec::new();
+        self.ended = Some(Ended { until: subject.at, erased: false, dropped: 0 });
+        self.write_view(ctx, subject)
+    }
+}
+
+pub(super) fn location_of(channel: Option<&String>) -> &str {
+    channel.map_or(NO_CHANNEL, String::as_str)
+}
+
+pub(super) fn channel_of(location: &str) -> Option<String> {
+    (location != NO_CHANNEL).then(|| location.to_owned())
+}

@@ -1,0 +1,153 @@
+//! `order.events.v1` and `order.verdicts.v1`.
+
+use aplomb_state::{context::Context, rejection::Rejection};
+use serde::Serialize;
+
+use super::{
+    OrderRow,
+    fold::{Event, EventKind, Verdict},
+    publish::Subject,
+    transitions::State,
+};
+use crate::{
+    outputs::{self, CauseShape, Emission, Money},
+    time::Iso,
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventShape<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    project_key: &'a str,
+    order_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_number: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lines: Vec<LineShape<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantity: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<&'a Money>,
+    cause: CauseShape<'a>,
+    at: Iso,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LineShape<'a> {
+    line_item_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sku: Option<&'a str>,
+    quantity: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VerdictShape<'a> {
+    project_key: &'a str,
+    order_id: &'a str,
+    dimension: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'static str>,
+    verdict: &'static str,
+    rule: &'static str,
+    rule_hash: &'a str,
+    /// The id of the verdict that this one replaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supersedes: Option<String>,
+    cause: CauseShape<'a>,
+    at: Iso,
+}
+
+pub(super) fn event(
+    ctx: &mut Context<'_>,
+    row: &OrderRow,
+    subject: &Subject<'_>,
+    event: &Event,
+) -> Result<(), Rejection> {
+    let Subject { who, cause, at } = *subject;
+    let lines = event.lines.iter().map(|line| LineShape {
+        line_item_id: &line.line_id,
+        sku: line.sku.as_deref(),
+        quantity: line.quantity,
+    });
+    let shape = EventShape {
+        kind: event.kind.name(),
+        project_key: who.project,
+        order_id: who.id,
+        order_number: row.order.order_number.as_deref(),
+        delivery_id: event.delivery_id.as_deref(),
+        lines: lines.collect(),
+        quantity: (!event.lines.is_empty())
+            .then(|| event.lines.iter().map(|line| line.quantity).sum()),
+        amount: row.order.total.as_ref().filter(|_| event.kind == EventKind::OrderPlaced),
+        cause: CauseShape::from(cause),
+        at: Iso(at),
+    };
+    let (key, sender) = (format!("{}:{}", who.project, who.id), who.actor());
+    let emission = Emission {
+        output: outputs::ORDER_EVENTS,
+        key: &key,
+        effect: event.kind.name(),
+        sender: &sender,
+        // A message causes an event of a kind once, whenever it is folded.
+        revision: 0,
+        cause,
+        subject: who.id,
+        at,
+    };
+    outputs::emit(ctx, &emission, &shape)
+}
+
+pub(super) fn verdict(
+    ctx: &mut Context<'_>,
+    row: &OrderRow,
+    subject: &Subject<'_>,
+    verdict: &Verdict,
+    replaced: Option<&Verdict>,
+) -> Result<(), Rejection> {
+    let Subject { who, cause, at } = *subject;
+    let (key, sender) = (format!("{}:{}", who.project, who.id), who.actor());
+    let emission = |verdict: &Verdict| Emission {
+        output: outputs::ORDER_VERDICTS,
+        key: &key,
+        effect: "OrderJudged",
+        sender: &sender,
+        // By its content, so that a later verdict can name the one it replaces without a memory.
+        revision: fingerprint(verdict),
+        cause,
+        subject: who.id,
+        at,
+    };
+    let shape = VerdictShape {
+        project_key: who.project,
+        order_id: who.id,
+        dimension: verdict.dimension,
+        from: verdict.from.map(State::name),
+        to: verdict.to.map(State::name),
+        verdict: verdict.judgement.name(),
+        rule: verdict.rule,
+        rule_hash: &row.rule_hash,
+        supersedes: replaced.map(|replaced| outputs::event_id(&emission(replaced))),
+        cause: CauseShape::from(cause),
+        at: Iso(at),
+    };
+    outputs::emit(ctx, &emission(verdict), &shape)
+}
+
+fn fingerprint(verdict: &Verdict) -> u64 {
+    let name = |state: Option<State>| state.map(State::name).unwrap_or_default();
+    let digest = outputs::digest(&[
+        verdict.dimension.as_bytes(),
+        name(verdict.from).as_bytes(),
+        name(verdict.to).as_bytes(),
+        verdict.judgement.name().as_bytes(),
+        verdict.rule.as_bytes(),
+    ]);
+    digest.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default()
+}

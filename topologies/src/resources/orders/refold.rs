@@ -1,0 +1,121 @@
+//! Healing: the messages since a gap are folded twice, without the late one and with it, and only
+//! the difference is told.
+
+use aplomb_state::{context::Context, rejection::Rejection};
+
+use super::{
+    OrderRow, fact_of,
+    fold::{Order, Outcome, Verdict},
+    publish::Subject,
+    records,
+};
+use crate::{
+    resources::{
+        delivered::{Delivered, Head},
+        notices::Who,
+    },
+    settings::{Rules, Settings},
+};
+
+impl OrderRow {
+    pub(super) fn refold_order(
+        &mut self,
+        ctx: &mut Context<'_>,
+        base: Order,
+        log: &[Delivered<'_>],
+        late: &Delivered<'_>,
+    ) -> Result<(), Rejection> {
+        let settings = ctx.settings::<Settings>()?;
+        let rules = &settings.rules;
+        // The late one must be readable; the others were refused already if they were not.
+        fact_of(late)?;
+        let others = log.iter().filter(|message| message.head.sequence != late.head.sequence);
+        let (_, told) = fold(base.clone(), others, rules);
+        let (order, all) = fold(base, log.iter(), rules);
+        let before = std::mem::replace(&mut self.order, order);
+        self.judged_by(ctx);
+        let who = Who::of(late.key)?;
+        for (head, outcomes) in &all {
+            let same = told.iter().find(|(other, _)| other.sequence == head.sequence);
+            let told = same.map(|(_, outcomes)| outcomes.as_slice()).unwrap_or_default();
+            self.tell_difference(ctx, who, head, told, outcomes)?;
+        }
+        let cause = late.head.cause();
+        let subject = Subject { who, cause: &cause, at: late.head.created_at };
+        let details = all.iter().flat_map(|(_, outcomes)| outcomes);
+        for outcome in details {
+            if let Outcome::Raised(condition, detail) = outcome
+                && self.order.conditions.contains(condition)
+                && !before.conditions.contains(condition)
+            {
+                self.raise(ctx, &subject, condition, detail)?;
+            }
+        }
+        self.clear_ended(ctx, &subject, &before.conditions)?;
+        self.revision += 1;
+        for line in &self.order.lines {
+            self.target(ctx, &subject, line)?;
+        }
+        self.write_view(ctx, &subject)
+    }
+
+    /// Events not emitted yet; verdicts that are new or another.
+    fn tell_difference(
+        &self,
+        ctx: &mut Context<'_>,
+        who: Who<'_>,
+        head: &Head,
+        told: &[Outcome],
+        outcomes: &[Outcome],
+    ) -> Result<(), Rejection> {
+        let cause = head.cause();
+        let subject = Subject { who, cause: &cause, at: head.created_at };
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Event(event) => {
+                    let known = told.iter().any(
+                        |other| matches!(other, Outcome::Event(other) if other.kind == event.kind),
+                    );
+                    if !known {
+                        records::event(ctx, self, &subject, event)?;
+                    }
+                }
+                Outcome::Verdict(verdict) => {
+                    let replaced = told.iter().find_map(|other| verdict_on(other, verdict));
+                    if replaced != Some(verdict) {
+                        records::verdict(ctx, self, &subject, verdict, replaced)?;
+                    }
+                }
+                Outcome::Raised(..) | Outcome::Held => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn verdict_on<'a>(outcome: &'a Outcome, like: &Verdict) -> Option<&'a Verdict> {
+    match outcome {
+        Outcome::Verdict(verdict) if verdict.dimension == like.dimension => Some(verdict),
+        _ => None,
+    }
+}
+
+type Told = Vec<(Head, Vec<Outcome>)>;
+
+fn fold<'a, 'b: 'a>(
+    mut order: Order,
+    log: impl Iterator<Item = &'a Delivered<'b>>,
+    rules: &Rules,
+) -> (Order, Told) {
+    let mut all = Vec::new();
+    for message in log {
+        match fact_of(message) {
+            Ok(fact) => {
+                let outcomes = order.apply(&message.head, &fact, rules);
+                all.push((message.head.clone(), outcomes));
+            }
+            Err(_) => order.skip(),
+        }
+    }
+    (order, all)
+}

@@ -1,0 +1,160 @@
+//! `order.view.v1`, rendered from the stored row alone: the topic and the operator's view show the
+//! same bytes. No personal data.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::{OrderRow, transitions::State};
+use crate::{messages::skus::NO_CHANNEL, outputs::Money, time::Iso};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    project_key: &'a str,
+    order_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_number: Option<&'a str>,
+    version: u64,
+    sequence: u64,
+    #[serde(flatten)]
+    states: States,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'a str>,
+    last_legal: States,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<&'a Money>,
+    lines: Vec<Line<'a>>,
+    payments: Vec<Payment<'a>>,
+    open_codes: BTreeSet<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<Iso>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completed_at: Option<Iso>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer_id: Option<&'a str>,
+    partial: bool,
+    incomplete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<Iso>,
+    rule_hash: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct States {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shipment_state: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    line_item_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sku: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product_id: Option<&'a str>,
+    inventory_mode: &'static str,
+    ordered: i64,
+    reserved: i64,
+    backordered: i64,
+    shipped: i64,
+    cancelled: i64,
+    returned: i64,
+    allocations: Vec<Allocation<'a>>,
+}
+
+#[derive(Serialize)]
+struct Allocation<'a> {
+    sku: &'a str,
+    location: &'a str,
+    reserved: i64,
+    backordered: i64,
+    shipped: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payment<'a> {
+    payment_id: &'a str,
+}
+
+/// The order's JSON. `None`: it was deleted.
+pub(super) fn render(row: &OrderRow, project: &str, order_id: &str) -> Option<Vec<u8>> {
+    let order = &row.order;
+    if row.ended.is_some() {
+        return None;
+    }
+    let view = View {
+        project_key: project,
+        order_id,
+        order_number: order.order_number.as_deref(),
+        version: order.version,
+        sequence: row.sequence.last(),
+        states: states(order.states),
+        state: order.custom_state.as_deref(),
+        last_legal: states(order.legal),
+        total: order.total.as_ref(),
+        lines: order.lines.iter().map(|line| render_line(row, line)).collect(),
+        payments: order.payments.iter().map(|payment_id| Payment { payment_id }).collect(),
+        open_codes: row.open_codes(),
+        created_at: order.created_at.map(Iso),
+        completed_at: order.completed_at.map(Iso),
+        store_key: order.store_key.as_deref(),
+        country: order.country.as_deref(),
+        origin: order.origin.as_deref(),
+        customer_id: order.customer_id.as_deref(),
+        partial: row.sequence.is_partial(),
+        incomplete: order.incomplete,
+        as_of: order.as_of.map(Iso),
+        rule_hash: &row.rule_hash,
+    };
+    serde_json::to_vec(&view).ok()
+}
+
+fn render_line<'a>(row: &'a OrderRow, line: &'a super::fold::Line) -> Line<'a> {
+    let allocations: Vec<_> = row
+        .allocations
+        .iter()
+        .filter(|allocation| allocation.line_id == line.line_id)
+        .map(|allocation| Allocation {
+            sku: line.sku.as_deref().unwrap_or_default(),
+            location: allocation.location.as_deref().unwrap_or(NO_CHANNEL),
+            reserved: allocation.reserved,
+            backordered: allocation.backordered,
+            shipped: line.shipped,
+        })
+        .collect();
+    Line {
+        line_item_id: &line.line_id,
+        sku: line.sku.as_deref(),
+        product_id: line.product_id.as_deref(),
+        inventory_mode: line.mode_name(),
+        ordered: line.ordered,
+        reserved: allocations.iter().map(|allocation| allocation.reserved).sum(),
+        backordered: allocations.iter().map(|allocation| allocation.backordered).sum(),
+        shipped: line.shipped,
+        cancelled: line.cancelled,
+        returned: line.returned,
+        allocations,
+    }
+}
+
+fn states([order, payment, shipment]: [Option<State>; 3]) -> States {
+    States {
+        order_state: order.map(State::name),
+        payment_state: payment.map(State::name),
+        shipment_state: shipment.map(State::name),
+    }
+}
