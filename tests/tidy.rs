@@ -50,7 +50,8 @@ fn rust() -> io::Result<Vec<File>> {
 /// What ships: no test module, which by custom ends a file, no file of tests.
 fn shipped(file: &File) -> &str {
     let name = file.path.rsplit('/').next().unwrap_or_default();
-    if ["test.rs", "tests.rs"].contains(&name) || file.path.contains("/tests/") {
+    let test = ["test.rs", "tests.rs", "testing.rs"].contains(&name) || name.ends_with("_test.rs");
+    if test || file.path.contains("/tests/") || file.path.starts_with("tests/") {
         return "";
     }
     let end = file.text.find("#[cfg(test)]\nmod tests {").unwrap_or(file.text.len());
