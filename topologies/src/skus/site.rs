@@ -31,6 +31,8 @@ pub struct Occasion {
     pub cause: Cause,
     /// Its event time.
     pub when: Timestamp,
+    /// Who tells of it. Every location counts its own revisions, so it is part of the name.
+    sender: String,
 }
 
 pub struct Site<'c, 'x> {
@@ -168,11 +170,11 @@ impl<'c, 'x> Site<'c, 'x> {
             return Ok(());
         }
         self.ledger.shown = Some(figures);
-        self.ledger.revision += 1;
         let (project, sku) = self.on.at.parts();
         let key = format!("{project}:{sku}:{}", self.on.at.location);
         let record = Availability::of(&self.on.at, &figures, self.ledger.as_of);
         for output in [outputs::INVENTORY_AVAILABILITY, outputs::INVENTORY_HISTORY] {
+            self.ledger.revision += 1;
             let line = self.on.line(output, &key, "AvailabilityChanged", self.ledger.revision);
             outputs::emit(self.ctx, &line, &record)?;
         }
@@ -281,6 +283,11 @@ impl<'c, 'x> Site<'c, 'x> {
 // === impl Occasion ===
 
 impl Occasion {
+    pub fn new(at: LocationKey, cause: Cause, when: Timestamp) -> Self {
+        let sender = format!("{}:{}", at.actor, at.location);
+        Self { at, cause, when, sender }
+    }
+
     pub fn line<'a>(
         &'a self,
         output: &'static str,
@@ -292,7 +299,7 @@ impl Occasion {
             output,
             key,
             effect,
-            sender: &self.at.actor,
+            sender: &self.sender,
             revision,
             cause: &self.cause,
             subject: self.at.sku(),
