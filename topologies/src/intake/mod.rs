@@ -130,9 +130,7 @@ fn warehouse(
 }
 
 fn value_of<'a>(external: &External<'a>) -> Result<&'a [u8], Rejection> {
-    external
-        .value
-        .ok_or_else(|| Rejection::new(MALFORMED_JSON, "empty", "the record has no value"))
+    external.value.ok_or_else(|| Rejection::new(MALFORMED_JSON, "empty", "the record has no value"))
 }
 
 fn check_project(flow: Option<&Flow>, project: &str) -> Result<(), Rejection> {
@@ -182,9 +180,9 @@ fn check_clock(
         },
         flow,
         detail: format!("a timestamp is {ahead_ms} ms ahead of the record's own"),
-        amount_at_risk: None,
         at: external.timestamp,
         cause: Cause { id: cause, ..Cause::default() },
+        ..Raise::default()
     };
     exceptions::raise(ctx, &raise)
 }

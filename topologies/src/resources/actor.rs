@@ -4,11 +4,7 @@
 //! when there is disorder, and a timer is set only while a gap is open.
 
 use aplomb_state::{
-    codec::Format,
-    context::Context,
-    ids::Timestamp,
-    rejection::Rejection,
-    store::KeyValue,
+    codec::Format, context::Context, ids::Timestamp, rejection::Rejection, store::KeyValue,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
@@ -87,8 +83,12 @@ pub trait Resource: Format + DeserializeOwned + Default {
     fn too_late(&mut self, ctx: &mut Context<'_>, message: &Delivered<'_>)
     -> Result<(), Rejection>;
     /// The resource is gone, whatever its messages said: nothing but the row's marker stays.
-    fn erase(&mut self, ctx: &mut Context<'_>, who: Who<'_>, cause: &Cause)
-    -> Result<(), Rejection>;
+    fn erase(
+        &mut self,
+        ctx: &mut Context<'_>,
+        who: Who<'_>,
+        cause: &Cause,
+    ) -> Result<(), Rejection>;
 }
 
 /// How a message comes to its turn.
@@ -330,10 +330,7 @@ fn unknown_type(ctx: &mut Context<'_>, message: &Delivered<'_>) -> Result<(), Re
 }
 
 /// The payload was left out: someone has to fetch the resource.
-pub fn payload_missing(
-    ctx: &mut Context<'_>,
-    message: &Delivered<'_>,
-) -> Result<(), Rejection> {
+pub fn payload_missing(ctx: &mut Context<'_>, message: &Delivered<'_>) -> Result<(), Rejection> {
     let head = &message.head;
     let who = Who::of(message.key)?;
     notices::refetch(ctx, who, Reason::PayloadMissing, head.created_at, &head.cause())

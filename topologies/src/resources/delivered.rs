@@ -190,9 +190,8 @@ impl<'a> Delivered<'a> {
         match self.payload {
             PayloadPlace::Root => Ok(text),
             PayloadPlace::CloudEventData => {
-                let event: CloudEvent<'_> = serde_json::from_str(text).map_err(|error| {
-                    Rejection::new("MALFORMED_JSON", "json", error.to_string())
-                })?;
+                let event: CloudEvent<'_> = serde_json::from_str(text)
+                    .map_err(|error| Rejection::new("MALFORMED_JSON", "json", error.to_string()))?;
                 Ok(event.data.get())
             }
         }

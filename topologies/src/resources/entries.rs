@@ -197,9 +197,7 @@ impl Resource for EntryRow {
         match self.entry.apply(message)? {
             Effect::Nothing => Ok(false),
             Effect::Read => self.forward(ctx, who).map(|()| false),
-            Effect::Delete => {
-                self.delete(ctx, who, head.created_at, &head.cause()).map(|()| true)
-            }
+            Effect::Delete => self.delete(ctx, who, head.created_at, &head.cause()).map(|()| true),
         }
     }
 

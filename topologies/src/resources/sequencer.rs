@@ -325,9 +325,9 @@ const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// FNV-1a: part of the stored form, so it must never change.
 fn hash(basis: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(basis, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    bytes
+        .iter()
+        .fold(basis, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 #[cfg(test)]

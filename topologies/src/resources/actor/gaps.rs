@@ -1,12 +1,6 @@
 //! Gaps: their deadline, giving up, the window in which a late message is folded in after all.
 
-use aplomb_state::{
-    codec,
-    context::Context,
-    ids::Timestamp,
-    record::Timer,
-    rejection::Rejection,
-};
+use aplomb_state::{codec, context::Context, ids::Timestamp, record::Timer, rejection::Rejection};
 use serde_bytes::ByteBuf;
 
 use super::{BUFFER, CHECKPOINTS, Checkpoint, Resource, buffer_key, buffer_prefix, drain, rules};
@@ -104,10 +98,7 @@ pub(super) fn give_up<R: Resource>(
         row.sequence().open_window(until);
         ctx.schedule(until, &timer_key(WINDOW, key));
     }
-    let cause = &Cause {
-        resource: Some(format!("{}:{}", who.type_id, who.id)),
-        ..cause.clone()
-    };
+    let cause = &Cause { resource: Some(format!("{}:{}", who.type_id, who.id)), ..cause.clone() };
     match row.sequence().give_up() {
         Some(_) if gaps_are_legal(ctx)? => {}
         Some(GivenUp::Adopted(_)) => {
@@ -250,7 +241,10 @@ pub(super) fn forget<R: Resource>(
     }
     let now = ctx.now();
     if row.sequence().has_gap() {
-        let cause = Cause { id: format!("t:gap:{}:{now}", String::from_utf8_lossy(key)), ..Cause::default() };
+        let cause = Cause {
+            id: format!("t:gap:{}:{now}", String::from_utf8_lossy(key)),
+            ..Cause::default()
+        };
         notices::clear(ctx, Who::of(key)?.case(SEQUENCE_GAP, ""), now, &cause)?;
     }
     row.sequence().drop_waiting();

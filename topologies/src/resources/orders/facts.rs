@@ -15,12 +15,18 @@ pub enum Fact {
     Created(Box<Created>),
     Imported(Box<Created>),
     Deleted,
-    StateChanged { dimension: Dimension, from: Option<State>, to: State },
+    StateChanged {
+        dimension: Dimension,
+        from: Option<State>,
+        to: State,
+    },
     DeliveryAdded(Delivery),
     PaymentAdded(String),
     PaymentRemoved(String),
     /// The payload was left out. The type is known all the same.
-    Missing { creates: bool },
+    Missing {
+        creates: bool,
+    },
     /// Known, without effect on the view.
     Other,
 }

@@ -187,7 +187,13 @@ impl Order {
         self.states.get(dimension as usize).copied().flatten()
     }
 
-    fn create(&mut self, created: &Created, head: &Head, rules: &Rules, outcomes: &mut Vec<Outcome>) {
+    fn create(
+        &mut self,
+        created: &Created,
+        head: &Head,
+        rules: &Rules,
+        outcomes: &mut Vec<Outcome>,
+    ) {
         if self.known {
             return;
         }
@@ -208,10 +214,8 @@ impl Order {
         self.legal = created.states;
         self.payments.clone_from(&created.payments);
         self.deliveries.clone_from(&created.deliveries);
-        let payload_missing = Condition {
-            code: Code::PayloadMissing,
-            discriminator: head.sequence.to_string(),
-        };
+        let payload_missing =
+            Condition { code: Code::PayloadMissing, discriminator: head.sequence.to_string() };
         if self.conditions.remove(&payload_missing) {
             self.incomplete = false;
         }
@@ -234,7 +238,10 @@ impl Order {
                 product_id: line.product_id.clone(),
                 location: line.location.clone(),
                 mode: line.mode,
-                physical: line.product_type.as_ref().is_none_or(|kind| !rules.digital_product_types.contains(kind)),
+                physical: line
+                    .product_type
+                    .as_ref()
+                    .is_none_or(|kind| !rules.digital_product_types.contains(kind)),
                 ordered: line.quantity,
                 shipped: 0,
                 cancelled: 0,

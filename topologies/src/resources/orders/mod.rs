@@ -137,8 +137,7 @@ impl Resource for OrderRow {
         message: &Delivered<'_>,
     ) -> Result<(), Rejection> {
         let before = publish::Before::of(&self.order);
-        let condition =
-            Condition { code: Code::ViewDiverged, discriminator: "history".to_owned() };
+        let condition = Condition { code: Code::ViewDiverged, discriminator: "history".to_owned() };
         let detail = format!("message {} came too late to be applied", message.head.sequence);
         self.order.conditions.insert(condition.clone());
         let outcomes = [Outcome::Raised(condition, detail)];
@@ -168,11 +167,7 @@ fn fact_of(message: &Delivered<'_>) -> Result<Fact, Rejection> {
 
 /// A sku answers. Only an answer above the last one counts, so that doubled and late ones are
 /// harmless.
-pub fn hold_state(
-    ctx: &mut Context<'_>,
-    key: &[u8],
-    hold: &HoldState,
-) -> Result<(), Rejection> {
+pub fn hold_state(ctx: &mut Context<'_>, key: &[u8], hold: &HoldState) -> Result<(), Rejection> {
     let Some(mut row) = ctx.get(&ORDERS, key)? else { return Ok(()) };
     if row.ended.is_some() {
         return Ok(());
@@ -199,9 +194,8 @@ pub fn hold_state(
                 backordered: hold.backordered,
             });
             // Skus answer in any order; the view must not show which was first.
-            row.allocations.sort_by(|a, b| {
-                (&a.line_id, &a.location).cmp(&(&b.line_id, &b.location))
-            });
+            row.allocations
+                .sort_by(|a, b| (&a.line_id, &a.location).cmp(&(&b.line_id, &b.location)));
             true
         }
     };

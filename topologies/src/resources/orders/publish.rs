@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aplomb_state::{codec, context::Context, ids::Timestamp, rejection::Rejection};
 
 use super::{
-    OrderRow, Ended,
+    Ended, OrderRow,
     fold::{Code, Condition, Line, Order, Outcome},
     records, view,
 };

@@ -73,9 +73,9 @@ impl OrderRow {
         for outcome in outcomes {
             match outcome {
                 Outcome::Event(event) => {
-                    let known = told.iter().any(|other| {
-                        matches!(other, Outcome::Event(other) if other.kind == event.kind)
-                    });
+                    let known = told.iter().any(
+                        |other| matches!(other, Outcome::Event(other) if other.kind == event.kind),
+                    );
                     if !known {
                         records::event(ctx, self, &subject, event)?;
                     }

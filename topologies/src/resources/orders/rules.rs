@@ -132,8 +132,7 @@ fn crossed_by_change(order: &Order, dimension: Dimension, rules: &Rules) -> Vec<
 fn crossed_by_delivery(order: &Order, delivery: &Delivery, rules: &Rules) -> Vec<Crossed> {
     let level = rules.levels.x8;
     let mut crossed = Vec::new();
-    let touched =
-        |line_id: &str| delivery.items.iter().any(|item| item.line_id == line_id);
+    let touched = |line_id: &str| delivery.items.iter().any(|item| item.line_id == line_id);
     for line in order.lines.iter().filter(|line| touched(&line.line_id)) {
         let delivered = delivered(&order.deliveries, &line.line_id);
         if level != Level::Off && delivered > line.ordered {
