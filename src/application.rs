@@ -201,10 +201,8 @@ impl Application {
         sources
             .flat_map(|source| {
                 let topic: Arc<str> = source.topic.as_str().into();
-                (0..source.partitions).map(move |partition| TopicPartition {
-                    topic: Arc::clone(&topic),
-                    partition,
-                })
+                (0..source.partitions)
+                    .map(move |partition| TopicPartition { topic: Arc::clone(&topic), partition })
             })
             .collect()
     }

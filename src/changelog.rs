@@ -3,11 +3,7 @@
 //! A deletion is a tombstone, so that compaction forgets it. The position record has a key that no
 //! store can have.
 
-use aplomb_state::{
-    backend::Write,
-    codec,
-    store::StoreId,
-};
+use aplomb_state::{backend::Write, codec, store::StoreId};
 
 use crate::position::PositionRecord;
 

@@ -1,8 +1,12 @@
 //! Every name the runtime gives: topics, headers, ids, directories. Other names are the topology's.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-/// Which input caused a record: `stage/topic/partition/offset/n`. `verify` compares by it.
+/// On every record Aplomb writes: `stage/topic/partition/offset/n`, the input that caused it and
+/// its place among the effects of that input. `aplomb verify` compares by it.
 pub const CAUSE_HEADER: &str = "aplomb_cause";
 
 /// The W3C trace context of an external record.
@@ -21,18 +25,18 @@ pub const ASIDE_SUFFIX: &str = ".aside";
 pub const ENVIRONMENT_PREFIX: &str = "APLOMB_";
 
 /// The internal topic that a stage consumes.
-pub fn inbox(application_id: &str, stage: &str) -> String {
-    format!("{application_id}.inbox.{stage}")
+pub fn inbox(application_id: &str, stage: &str) -> Arc<str> {
+    format!("{application_id}.inbox.{stage}").into()
 }
 
 /// The internal topic that a stage's state is kept in.
-pub fn changelog(application_id: &str, stage: &str) -> String {
-    format!("{application_id}.{stage}.changelog")
+pub fn changelog(application_id: &str, stage: &str) -> Arc<str> {
+    format!("{application_id}.{stage}.changelog").into()
 }
 
 /// The full name of an output topic.
-pub fn output(prefix: &str, topic: &str) -> String {
-    format!("{prefix}{topic}")
+pub fn output(prefix: &str, topic: &str) -> Arc<str> {
+    format!("{prefix}{topic}").into()
 }
 
 /// Of a worker with a stable identity: a successor settles the transaction of its predecessor.
@@ -68,9 +72,9 @@ mod tests {
 
     #[test]
     fn names_are_what_is_stored_in_kafka_and_must_not_change() {
-        assert_eq!(inbox("aplomb", "skus"), "aplomb.inbox.skus");
-        assert_eq!(changelog("aplomb", "skus"), "aplomb.skus.changelog");
-        assert_eq!(output("aplomb.", "order.view.v1"), "aplomb.order.view.v1");
+        assert_eq!(&*inbox("aplomb", "skus"), "aplomb.inbox.skus");
+        assert_eq!(&*changelog("aplomb", "skus"), "aplomb.skus.changelog");
+        assert_eq!(&*output("aplomb.", "order.view.v1"), "aplomb.order.view.v1");
         assert_eq!(transactional_id("aplomb", 2, 0), "aplomb-2-0");
         assert_eq!(instance_id("aplomb", 2, 0), "aplomb-2-0");
         assert_eq!(random_transactional_id("a", 255, 1), "a-r00000000000000ff-1");

@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn the_table() {
         use HasPosition::{No, NotAsked, Yes};
-        let at = |next| committed(next, 7, 8);
+        let nine = committed(9, 7, 8);
         let restoring = StorePosition { restoring: true, ..store(7, 5, 3) };
         let restoring_at = StorePosition { restoring: true, ..store(7, 9, 3) };
         let old = StorePosition { current_as_of: Timestamp(0), ..store(7, 5, 3) };
@@ -211,20 +211,20 @@ mod tests {
             (&none, None, None, (0, 4), Yes, 0, "fatal"),
             (&none, None, None, (0, 0), NotAsked, 3, "fatal"),
             (&none, Some(store(7, 0, 0)), None, (0, 0), NotAsked, 0, "fatal"),
-            (&at(9), Some(store(7, 9, 20)), None, (0, 20), NotAsked, 0, "reuse"),
-            (&at(9), Some(store(7, 9, 20)), None, (30, 40), NotAsked, 0, "reuse"),
-            (&at(9), Some(store(7, 5, 3)), None, (0, 20), NotAsked, 0, "tail"),
-            (&at(9), Some(restoring), None, (0, 20), NotAsked, 0, "tail"),
-            (&at(9), Some(restoring_at), None, (0, 20), NotAsked, 0, "tail"),
-            (&at(9), Some(old), None, (0, 20), NotAsked, 0, "rebuild"),
-            (&at(9), Some(store(7, 5, 3)), None, (4, 20), NotAsked, 0, "rebuild"),
-            (&at(9), Some(store(7, 5, 21)), None, (0, 20), NotAsked, 0, "rebuild"),
-            (&at(9), Some(store(6, 9, 20)), None, (0, 20), NotAsked, 0, "rebuild"),
-            (&at(9), None, None, (0, 20), NotAsked, 0, "rebuild"),
-            (&at(9), None, Some(store(7, 0, 5)), (0, 20), NotAsked, 0, "resume"),
-            (&at(9), None, Some(store(6, 0, 5)), (0, 20), NotAsked, 0, "rebuild"),
-            (&at(9), None, Some(store(7, 0, 5)), (6, 20), NotAsked, 0, "rebuild"),
-            (&at(9), Some(store(7, 10, 20)), None, (0, 20), NotAsked, 0, "fatal"),
+            (&nine, Some(store(7, 9, 20)), None, (0, 20), NotAsked, 0, "reuse"),
+            (&nine, Some(store(7, 9, 20)), None, (30, 40), NotAsked, 0, "reuse"),
+            (&nine, Some(store(7, 5, 3)), None, (0, 20), NotAsked, 0, "tail"),
+            (&nine, Some(restoring), None, (0, 20), NotAsked, 0, "tail"),
+            (&nine, Some(restoring_at), None, (0, 20), NotAsked, 0, "tail"),
+            (&nine, Some(old), None, (0, 20), NotAsked, 0, "rebuild"),
+            (&nine, Some(store(7, 5, 3)), None, (4, 20), NotAsked, 0, "rebuild"),
+            (&nine, Some(store(7, 5, 21)), None, (0, 20), NotAsked, 0, "rebuild"),
+            (&nine, Some(store(6, 9, 20)), None, (0, 20), NotAsked, 0, "rebuild"),
+            (&nine, None, None, (0, 20), NotAsked, 0, "rebuild"),
+            (&nine, None, Some(store(7, 0, 5)), (0, 20), NotAsked, 0, "resume"),
+            (&nine, None, Some(store(6, 0, 5)), (0, 20), NotAsked, 0, "rebuild"),
+            (&nine, None, Some(store(7, 0, 5)), (6, 20), NotAsked, 0, "rebuild"),
+            (&nine, Some(store(7, 10, 20)), None, (0, 20), NotAsked, 0, "fatal"),
         ];
         for (number, row) in rows.into_iter().enumerate() {
             let (committed, store, rebuilding, changelog, position, inbox_low, expected) = row;
@@ -232,7 +232,10 @@ mod tests {
                 committed,
                 store: store.as_ref(),
                 rebuilding: rebuilding.as_ref(),
-                changelog: Watermarks { low: NextOffset(changelog.0), high: NextOffset(changelog.1) },
+                changelog: Watermarks {
+                    low: NextOffset(changelog.0),
+                    high: NextOffset(changelog.1),
+                },
                 changelog_has_position: position,
                 inbox_low: NextOffset(inbox_low),
                 partitions: 8,

@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn foreign_metadata_is_refused() {
-        for text in ["", "aplomb2;generation=1", "aplomb1", "aplomb1;generation=xyz;fold=1", "NONE"] {
+        for text in ["", "aplomb2;generation=1", "aplomb1", "aplomb1;generation=xyz;fold=1", "NONE"]
+        {
             assert!(Metadata::parse(text).is_err(), "{text}");
         }
     }

@@ -159,6 +159,15 @@ impl Restore {
         Ok(())
     }
 
+    /// The changelog offset that the store has, for progress.
+    pub fn reached_position(&self) -> NextOffset {
+        let position = match self.mode {
+            Mode::Tail => self.store.position(),
+            Mode::Rebuild => self.store.rebuilding(),
+        };
+        position.map_or(self.from, |position| position.changelog.max(self.from))
+    }
+
     /// The task's store, once done.
     pub fn into_store(self) -> Box<dyn TaskStore> {
         self.store

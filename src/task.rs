@@ -53,7 +53,10 @@ pub struct Running {
     pub input: i64,
     /// When the broker was last ahead of an empty fetch buffer, for the merge of intake.
     pub waiting_since: Option<Timestamp>,
+    /// When it last committed something.
     pub last_progress: Timestamp,
+    /// The log's time of the last record handled.
+    pub handled_at: Timestamp,
 }
 
 /// What a task's first transaction has to say before any record.

@@ -24,12 +24,20 @@ pub struct Error {
     pub in_doubt: bool,
     /// A position that the log no longer (or not yet) holds.
     pub out_of_range: bool,
+    /// The member id changed: every task has to be opened again.
+    pub rejoined: bool,
     pub message: String,
 }
 
 impl Error {
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, in_doubt: false, out_of_range: false, message: message.into() }
+        Self {
+            class,
+            in_doubt: false,
+            out_of_range: false,
+            rejoined: false,
+            message: message.into(),
+        }
     }
 
     pub fn in_doubt(message: impl Into<String>) -> Self {

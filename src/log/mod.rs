@@ -89,7 +89,10 @@ pub enum Committed {
     /// A transaction that has not ended holds an offset of this partition: ask again.
     Unstable,
     None,
-    At { next: NextOffset, metadata: String },
+    At {
+        next: NextOffset,
+        metadata: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,9 +10,10 @@
 mod commit;
 mod group;
 mod opening;
-mod process;
+pub(crate) mod process;
 mod recover;
-mod ticks;
+pub mod report;
+pub(crate) mod ticks;
 
 use std::{
     collections::HashMap,
@@ -33,7 +34,6 @@ use crate::{
     application::Application,
     clock::Clock,
     log::{self, Class, Consumer, Leave, Log, Member},
-    status::WorkerStatus,
     task::{State, Task},
 };
 
@@ -51,7 +51,8 @@ pub struct Parts<L: Log> {
     /// Seeds the generations of fresh tasks.
     pub seed: u64,
     pub shared: Arc<Shared>,
-    pub status: Arc<WorkerStatus>,
+    /// Absent where nobody looks.
+    pub report: Option<report::Reporter>,
 }
 
 /// What the process tells its workers.
@@ -84,7 +85,7 @@ pub struct Worker<L: Log> {
     clock: Arc<dyn Clock>,
     transactional_id: String,
     shared: Arc<Shared>,
-    status: Arc<WorkerStatus>,
+    reporter: Option<report::Reporter>,
     random: SmallRng,
     consumer: L::Consumer,
     producer: Option<L::Producer>,
@@ -109,8 +110,6 @@ struct Transaction {
     begun: Timestamp,
     records: usize,
     bytes: usize,
-    /// The configuration document was broadcast in it.
-    configuration_sent: bool,
 }
 
 impl<L: Log> Worker<L> {
@@ -125,7 +124,7 @@ impl<L: Log> Worker<L> {
             clock: parts.clock,
             transactional_id: parts.transactional_id,
             shared: parts.shared,
-            status: parts.status,
+            reporter: parts.report,
             random: SmallRng::seed_from_u64(parts.seed),
             consumer,
             producer: None,
@@ -171,9 +170,9 @@ impl<L: Log> Worker<L> {
         let restored = self.restore_tasks()?;
         let handled = self.process()?;
         let ticked = self.tick()?;
-        self.commit_if_due(handled)?;
-        let busy = opened || restored || handled > 0 || ticked;
-        Ok(if busy || self.recovery.pending() { Turn::Busy } else { Turn::Idle })
+        let committed = self.commit_if_due(handled)?;
+        let busy = opened || restored || handled > 0 || ticked || committed;
+        Ok(if busy { Turn::Busy } else { Turn::Idle })
     }
 
     /// Sends the frontiers with the next turn, whatever the time.
@@ -198,6 +197,15 @@ impl<L: Log> Worker<L> {
             _ => None,
         };
         self.tasks.iter().filter_map(parked).collect()
+    }
+
+    /// The time of every running task.
+    pub fn times(&self) -> Vec<Timestamp> {
+        let time = |task: &Task| match &task.state {
+            State::Running(running) => running.fold.time(),
+            _ => Timestamp::MIN,
+        };
+        self.tasks.iter().map(time).collect()
     }
 
     pub fn tasks(&self) -> &[Task] {
@@ -235,8 +243,11 @@ impl<L: Log> Worker<L> {
         }
     }
 
-    fn report(&self) {
-        self.status.update(&self.tasks, self.now());
+    fn report(&mut self) {
+        if let Some(reporter) = &mut self.reporter {
+            let now = self.clock.now();
+            reporter.update(&mut self.consumer, &self.tasks, &self.member_id, now);
+        }
     }
 
     fn lag_exceeded(&self) -> bool {

@@ -293,7 +293,10 @@ impl<'a> Context<'a> {
         &mut self,
         work: impl FnOnce(&mut Context<'_>) -> Result<(), Rejection>,
     ) -> Result<(), Rejection> {
+        // A limit that the caller of an attempt broke is not the attempt's.
+        let outer = self.work.broken_limit.take();
         let outcome = catch_unwind(AssertUnwindSafe(|| work(self)));
+        let broken = std::mem::replace(&mut self.work.broken_limit, outer);
         let outcome = outcome.unwrap_or_else(|panic| {
             Err(Rejection::of(Cause::Panic, "panic", panic_text(panic.as_ref())))
         });
@@ -301,7 +304,7 @@ impl<'a> Context<'a> {
             return Err(Rejection::of(Cause::Fault, "fault", ""));
         }
         // A broken limit counts even if the handler dropped the error.
-        match self.work.broken_limit.take() {
+        match broken {
             Some(broken) => Err(broken),
             None => outcome,
         }
@@ -314,7 +317,14 @@ impl<'a> Context<'a> {
         rejection: &Rejection,
     ) -> Result<(), Rejection> {
         let stage = self.stage;
-        let outcome = self.guarded(|ctx| stage.on_rejection(ctx, subject, rejection));
+        // What came before must not keep the exception from being written, neither its hops nor
+        // its effects. A loop by way of exceptions still ends: its next hop is one too many.
+        let hops = self.input.hops.min(HOPS_MAX - 2);
+        let before = self.work.input_start;
+        self.work.begin_input();
+        let mut inner = self.with(InputFacts { hops, ..self.input });
+        let outcome = inner.guarded(|ctx| stage.on_rejection(ctx, subject, rejection));
+        self.work.input_start = before;
         outcome.map_err(|error| {
             if error.cause == Cause::Fault {
                 error
@@ -366,7 +376,7 @@ impl<'a> Context<'a> {
     fn write(&mut self, store: StoreId, key: &[u8], value: Vec<u8>) -> Result<(), Rejection> {
         let max = self.work.definition.limits.value_bytes_max;
         if value.len() > max {
-            return Err(self.broken("value_bytes_max", value.len(), max));
+            return Err(self.over("value_bytes_max", value.len(), max));
         }
         self.work.overlay.put(store, key, value);
         Ok(())
@@ -382,11 +392,11 @@ impl<'a> Context<'a> {
     ) -> Result<(), Rejection> {
         let hops = match kind {
             Kind::Continuation => self.input.hops,
-            Kind::Message | Kind::Broadcast => self.input.hops + 1,
+            Kind::Message | Kind::Broadcast => self.input.hops.saturating_add(1),
         };
-        if hops > HOPS_MAX {
-            let detail = format!("a message went through more than {HOPS_MAX} actors");
-            return Err(Rejection::of(Cause::Hops, "hops_max", detail));
+        if hops >= HOPS_MAX {
+            let detail = format!("a message went through {HOPS_MAX} actors");
+            return Err(self.broken(Rejection::of(Cause::Hops, "hops_max", detail)));
         }
         let trace = self.input.trace.clone();
         let envelope = Envelope::Message { kind, at: self.input.at, hops, trace, external, body };
@@ -404,20 +414,24 @@ impl<'a> Context<'a> {
         let effects = self.work.outbox.len() - start.effects + 1;
         let total = self.work.outbox.bytes() - start.bytes + bytes;
         if bytes > record_max {
-            return Err(self.broken("record_bytes_max", bytes, record_max));
+            return Err(self.over("record_bytes_max", bytes, record_max));
         }
         if effects > limits.effects_max {
-            return Err(self.broken("effects_max", effects, limits.effects_max));
+            return Err(self.over("effects_max", effects, limits.effects_max));
         }
         if total > limits.effects_bytes_max {
-            return Err(self.broken("effects_bytes_max", total, limits.effects_bytes_max));
+            return Err(self.over("effects_bytes_max", total, limits.effects_bytes_max));
         }
         self.work.outbox.push(effect);
         Ok(())
     }
 
-    fn broken(&mut self, rule: &'static str, found: usize, allowed: usize) -> Rejection {
-        let rejection = Rejection::limit(rule, found, allowed);
+    fn over(&mut self, rule: &'static str, found: usize, allowed: usize) -> Rejection {
+        self.broken(Rejection::limit(rule, found, allowed))
+    }
+
+    /// Keeps it aside, so that it counts even if the handler drops the error.
+    fn broken(&mut self, rejection: Rejection) -> Rejection {
         self.work.broken_limit.get_or_insert_with(|| rejection.clone());
         rejection
     }

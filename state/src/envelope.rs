@@ -8,7 +8,7 @@ use crate::{
     record::{External, Kind, Trace},
 };
 
-/// More hops than this are a loop between actors: a rejection.
+/// So many hops are a loop between actors: a rejection.
 pub const HOPS_MAX: u8 = 16;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

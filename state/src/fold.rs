@@ -23,7 +23,7 @@ use crate::{
     stage::{Inbox, Settings, Stage, StageDefinition},
     store::StoreId,
     timers::{self, Owner},
-    topology::Topology,
+    topology::{Entry, Topology},
 };
 
 /// At most so many timers fire at one tick; the task sends itself another for the rest.
@@ -59,6 +59,9 @@ pub struct Work {
     wiring: Arc<Wiring>,
     /// No timer lies before this instant: where a scan may begin. A cache, not state.
     timers_from: Timestamp,
+    /// No timer's row comes up to this one, the last that fired. A cache too: many timers may have
+    /// one deadline, and a scan must not walk over those of them that fired.
+    timer_fired: Vec<u8>,
 }
 
 /// Where the input being handled began in the outbox.
@@ -126,6 +129,7 @@ impl Fold {
                 input_start: InputStart::default(),
                 wiring: Arc::new(Wiring::of(topology)),
                 timers_from: Timestamp::MIN,
+                timer_fired: Vec::new(),
             },
         };
         fold.load(reads)?;
@@ -139,6 +143,7 @@ impl Fold {
         self.work.fault = None;
         self.work.broken_limit = None;
         self.work.timers_from = Timestamp::MIN;
+        self.work.timer_fired.clear();
         self.clock = Clock::default();
         if self.work.definition.inbox == Inbox::Internal {
             self.work.configuration = None;
@@ -336,6 +341,7 @@ impl Fold {
             let Some((deadline, owner)) = timers::read_row_key(&row) else {
                 return Err(Fault::new("a timer row cannot be read"));
             };
+            self.work.timer_fired.clone_from(&row);
             match owner {
                 Owner::Expiry { store, key } => self.expire(reads, store, key, deadline)?,
                 Owner::Handler(key) => {
@@ -353,6 +359,8 @@ impl Fold {
         offset: Offset,
         timer: &Timer<'_>,
     ) -> Result<u32, Fault> {
+        // Limits are for each timer, not for the tick that fires five hundred.
+        self.work.begin_input();
         let savepoint = self.work.savepoint();
         let stage = Arc::clone(&self.stage);
         let stage = stage.as_ref();
@@ -387,7 +395,7 @@ impl Fold {
         Ok(())
     }
 
-    fn next_due(&mut self, reads: &dyn Reads) -> Result<Option<(Vec<u8>, Vec<u8>)>, Fault> {
+    fn next_due(&mut self, reads: &dyn Reads) -> Result<Option<Entry>, Fault> {
         let time = self.clock.time();
         if self.work.timers_from >= time {
             return Ok(None);
@@ -396,10 +404,15 @@ impl Fold {
         Ok(first.filter(|_| self.work.timers_from < time))
     }
 
-    fn first_timer(&mut self, reads: &dyn Reads) -> Result<Option<(Vec<u8>, Vec<u8>)>, Fault> {
+    fn first_timer(&mut self, reads: &dyn Reads) -> Result<Option<Entry>, Fault> {
         // Deleted rows of timers that fired lie before this instant: do not walk over them.
         let from = self.work.timers_from.to_ordered_bytes();
-        let after = (self.work.timers_from > Timestamp::MIN).then_some(&from[..]);
+        let fired = self.work.timer_fired.as_slice();
+        let after = if fired > &from[..] {
+            Some(fired)
+        } else {
+            (self.work.timers_from > Timestamp::MIN).then_some(&from[..])
+        };
         let first = self.work.overlay.scan(reads, StoreId::TIMERS, &[], after, 1)?.pop();
         self.work.timers_from = match &first {
             Some((row, _)) => timers::read_row_key(row).map_or(Timestamp::MIN, |(at, _)| at),
@@ -462,7 +475,7 @@ fn subject_of<'a>(record: &Record<'a>, inbox_value: &'a [u8]) -> Subject<'a> {
 // === impl Work ===
 
 impl Work {
-    fn begin_input(&mut self) {
+    pub(crate) fn begin_input(&mut self) {
         self.input_start = InputStart { effects: self.outbox.len(), bytes: self.outbox.bytes() };
     }
 
@@ -473,14 +486,16 @@ impl Work {
     pub(crate) fn roll_back(&mut self, savepoint: Savepoint) {
         self.overlay.roll_back(savepoint.mark);
         self.outbox.truncate(savepoint.effects);
-        // A cancelled timer may be back.
-        self.timers_from = Timestamp::MIN;
+        // NOTE: what is known of timers only became less since the savepoint, so it is still true.
     }
 
     pub(crate) fn schedule(&mut self, deadline: Timestamp, key: &[u8], trace: &Trace) {
         let row = timers::row_key(deadline, key);
         self.overlay.put(StoreId::TIMERS, &row, codec::encode(trace));
         self.timers_from = self.timers_from.min(deadline);
+        if row <= self.timer_fired {
+            self.timer_fired.clear();
+        }
     }
 
     pub(crate) fn cancel(&mut self, deadline: Timestamp, key: &[u8]) {

@@ -37,6 +37,10 @@ pub struct Mark(usize);
 /// What one entry costs beyond its key and value.
 const ENTRY_OVERHEAD_BYTES: usize = 96;
 
+/// Where deletions hid what a page had, so many more entries are read at once: every read of the
+/// store below seeks anew.
+const HIDDEN_PAGE: usize = 64;
+
 impl Overlay {
     /// Roughly the memory in use, for the limit that forces a commit.
     pub fn bytes(&self) -> usize {
@@ -148,8 +152,8 @@ impl Overlay {
         let mut found = Entries::new();
         let mut after = after.map(<[u8]>::to_vec);
         // A deletion in here hides an entry below, so a page from below may yield fewer.
+        let mut wanted = max;
         while found.len() < max {
-            let wanted = max - found.len();
             let page = below.scan(store, prefix, after.as_deref(), wanted)?;
             let exhausted = page.len() < wanted;
             let upto = if exhausted { None } else { page.last().map(|(key, _)| key.clone()) };
@@ -158,6 +162,7 @@ impl Overlay {
                 Some(key) => after = Some(key),
                 None => break,
             }
+            wanted = (max - found.len().min(max)).max(HIDDEN_PAGE);
         }
         found.truncate(max);
         Ok(found)

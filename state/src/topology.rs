@@ -58,8 +58,8 @@ pub struct View {
     /// The actor's key in the stage's inbox, from the path after the name. `Err` says what is
     /// expected.
     pub key: fn(&str) -> Result<Vec<u8>, String>,
-    /// The view as JSON, from committed state. `None`: there is no such thing.
-    pub render: fn(&dyn StateView, &[u8]) -> Result<Option<String>, String>,
+    /// From committed state.
+    pub render: Render,
 }
 
 /// Committed state by store name, for views.
@@ -68,7 +68,12 @@ pub trait StateView {
     fn scan(&self, store: &str, prefix: &[u8], max: usize) -> Result<Entries, String>;
 }
 
-pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+/// Key and value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+pub type Entries = Vec<Entry>;
+
+/// The view as JSON. `None`: there is no such thing.
+pub type Render = fn(&dyn StateView, &[u8]) -> Result<Option<String>, String>;
 
 /// A [`StateView`] over a backend's snapshot.
 pub struct StageState<'a> {

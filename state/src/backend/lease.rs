@@ -31,6 +31,16 @@ impl Leases {
         drop(latest);
         Lease { task: task.clone(), holder, number }
     }
+
+    /// Runs `work` while no holder of the task's lease is writing, whoever that is.
+    pub fn between_writes<T>(&self, task: &TaskId, work: impl FnOnce() -> T) -> T {
+        let mut leases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let holder = Arc::clone(leases.entry(task.clone()).or_default());
+        // IMPORTANT: the map's lock goes before `work`, which may wait for the disk.
+        drop(leases);
+        let _between = holder.lock().unwrap_or_else(PoisonError::into_inner);
+        work()
+    }
 }
 
 impl Lease {

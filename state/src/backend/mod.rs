@@ -114,8 +114,21 @@ pub trait Database: Send + Sync {
     /// Makes what was applied durable. Stamps the stores of `owned` as current at `now`.
     fn flush(&self, owned: &[TaskId], now: Timestamp) -> Result<(), Error>;
 
+    /// What a crash now would have to replay: the worker decides by it when to flush.
+    fn unflushed(&self) -> Unflushed {
+        Unflushed::default()
+    }
+
     /// Bytes of memory in use, by part, for metrics.
     fn memory(&self) -> Vec<(&'static str, u64)>;
+}
+
+/// What was applied since the last flush, over all tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unflushed {
+    pub writes: u64,
+    /// Keys and values.
+    pub bytes: u64,
 }
 
 /// Why a store could not be read or written.
@@ -130,6 +143,9 @@ pub enum Error {
     /// Written by a build this one does not know: run a newer build.
     #[error(transparent)]
     Format(#[from] codec::Error),
+    /// What is stored cannot be read: rebuild the task's store beside it.
+    #[error("state store is damaged: {0}")]
+    Damaged(String),
     /// The disk or the database failed: close the tasks on it and try again later.
     #[error("state store: {0}")]
     Storage(String),

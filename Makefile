@@ -1,0 +1,20 @@
+# Everything goes through one profile and one target folder outside the clone, so that the C++ of
+# librdkafka and RocksDB is compiled once on a machine, whatever clone it is for.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/aplomb/target
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check
+
+help: ## Shows this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: ## A day of commerce on the embedded log; ARGS="--orders 1000 --once" and so on
+	@scripts/setup build
+	cargo run --release --quiet --bin aplomb -- demo $(ARGS)
+
+test: ## All tests, also on a real Kafka that it fetches and starts
+	@scripts/test
+
+check: ## Formatting, lints, documentation, audit, then all tests: what CI runs
+	@.ci/run

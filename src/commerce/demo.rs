@@ -1,0 +1,6 @@
+//! stub
+#[derive(Debug, clap::Args)]
+pub struct Options {}
+pub fn run(_: &Options) -> Result<(), String> {
+    Ok(())
+}

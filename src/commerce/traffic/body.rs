@@ -1,0 +1,210 @@
+//! The bodies of messages, in the shapes that commercetools gives them.
+
+use aplomb_state::ids::Timestamp;
+
+use super::{
+    catalog::{Entry, Mode},
+    fact::{Change, Fact, Line, Order, Resource},
+    json::{Id, Json},
+};
+
+const TAX_PER_CENT: i64 = 19;
+/// So long a line lies in the cart before it is ordered.
+const IN_CART_MS: i64 = 600_000;
+
+const TAX_RATE: &str = r#""taxRate":{"id":"de-19","name":"19% MwSt.","amount":0.19,"includedInPrice":true,"country":"DE","subRates":[]}"#;
+const ADDRESS: &str = r#"{"id":"aXk3","key":"home","firstName":"Anna","lastName":"Schmidt","streetName":"Kastanienallee","streetNumber":"12","postalCode":"10435","city":"Berlin","country":"DE","email":"anna.schmidt@example.com"}"#;
+const LINE_TAIL: &str = r#""discountedPricePerQuantity":[],"taxedPricePortions":[],"perMethodTaxRate":[],"priceMode":"Platform","lineItemMode":"Standard""#;
+const ORDER_TAIL: &str = r#""priceRoundingMode":"HalfEven","taxMode":"Platform","taxRoundingMode":"HalfEven","taxCalculationMode":"LineItemLevel","shippingMode":"Single","shipping":[],"discountCodes":[],"refusedGifts":[],"country":"DE","locale":"de","origin":"Customer","syncInfo":[],"returnInfo":[],"itemShippingAddresses":[]"#;
+const INITIAL_STATE: &str =
+    r#""state":{"typeId":"state","id":"9c0606a5-f1e2-4eab-82a7-0d68ffb9b765"}"#;
+const PRODUCT_TYPE: &str =
+    r#""productType":{"typeId":"product-type","id":"330b7114-243a-461c-b8d7-3c3e6da020a7"}"#;
+const SHIPPING_REFERENCES: &str = r#""taxCategory":{"typeId":"tax-category","id":"e5630277-6233-4751-8ab5-fab6961e8220"},"shippingMethod":{"typeId":"shipping-method","id":"f4b788ef-c684-49e9-99c2-ca823e75398d"},"deliveries":[],"shippingMethodState":"MatchesCart""#;
+
+pub(super) fn write(json: &mut Json, fact: &Fact) {
+    match (&fact.change, &fact.resource) {
+        (Change::OrderCreated, Resource::Order(placed)) => order(json, placed, fact.version),
+        (Change::EntryCreated { on_stock }, Resource::Entry(created)) => {
+            entry(json, created, *on_stock, fact.at);
+        }
+        (Change::QuantitySet { old, new }, Resource::Entry(changed)) => {
+            json.number("oldQuantityOnStock", *old);
+            json.number("newQuantityOnStock", *new);
+            json.number("oldAvailableQuantity", *old);
+            json.number("newAvailableQuantity", *new);
+            json.text("sku", &changed.product.sku);
+            channel(json, "supplyChannel", changed.channel.id());
+        }
+        (Change::OrderState { from, to }, _) => {
+            json.text("orderState", to);
+            json.text("oldOrderState", from);
+        }
+        (Change::PaymentState { from, to }, _) => {
+            json.text("paymentState", to);
+            json.text("oldPaymentState", from);
+        }
+        (Change::ShipmentState { from, to }, _) => {
+            json.text("shipmentState", to);
+            json.text("oldShipmentState", from);
+        }
+        (Change::Delivery { id, number, items }, _) => {
+            delivery(json, *id, *number, items, fact.at);
+        }
+        (Change::Unknown, _) => json.number("points", 120),
+        _ => {}
+    }
+}
+
+fn delivery(json: &mut Json, id: Id, number: usize, items: &[(Id, i64)], at: Timestamp) {
+    json.open("delivery");
+    json.id("id", id);
+    json.format("key", format_args!("delivery-{number}"));
+    json.time("createdAt", at);
+    json.open_list("items");
+    for (line, quantity) in items {
+        json.open_item();
+        json.id("id", *line);
+        json.number("quantity", *quantity);
+        json.close();
+    }
+    json.close_list();
+    json.raw(r#""parcels":[]"#);
+    address(json, "address");
+    json.close();
+}
+
+fn entry(json: &mut Json, entry: &Entry, on_stock: i64, at: Timestamp) {
+    json.open("inventoryEntry");
+    json.id("id", entry.id);
+    json.count("version", 1);
+    json.time("createdAt", at);
+    json.time("lastModifiedAt", at);
+    json.format("key", format_args!("{}_{}", entry.product.sku, entry.channel.key()));
+    json.text("sku", &entry.product.sku);
+    json.number("quantityOnStock", on_stock);
+    json.number("availableQuantity", on_stock);
+    channel(json, "supplyChannel", entry.channel.id());
+    if let Some(days) = entry.product.restockable_in_days {
+        json.number("restockableInDays", days);
+    }
+    json.close();
+}
+
+fn order(json: &mut Json, order: &Order, version: u64) {
+    json.open("order");
+    json.id("id", order.id);
+    json.count("version", version);
+    json.time("createdAt", order.placed_at);
+    json.time("lastModifiedAt", order.placed_at);
+    json.format("orderNumber", format_args!("EU-{}", order.number));
+    json.id("customerId", order.customer);
+    json.text("customerEmail", "anna.schmidt@example.com");
+    json.raw(r#""store":{"typeId":"store","key":"eu-web"}"#);
+    json.open_list("lineItems");
+    for placed in &order.lines {
+        json.open_item();
+        line(json, placed, order.placed_at.minus_ms(IN_CART_MS));
+        json.close();
+    }
+    json.close_list();
+    json.raw(r#""customLineItems":[]"#);
+    let total = order.total_cents();
+    json.money("totalPrice", total);
+    taxed(json, "taxedPrice", total);
+    json.text("inventoryMode", Mode::ReserveOnOrder.as_str());
+    address(json, "billingAddress");
+    address(json, "shippingAddress");
+    shipping(json);
+    json.raw(ORDER_TAIL);
+    json.reference("cart", "cart", order.cart);
+    json.text("orderState", "Open");
+    json.text("paymentState", "Pending");
+    json.text("shipmentState", "Pending");
+    json.close();
+}
+
+fn line(json: &mut Json, line: &Line, added_at: Timestamp) {
+    let product = &line.entry.product;
+    json.id("id", line.id);
+    json.id("productId", product.id);
+    json.text("productKey", &product.slug);
+    localised(json, "name", &product.name);
+    localised(json, "productSlug", &product.slug);
+    json.raw(PRODUCT_TYPE);
+    json.open("variant");
+    json.count("id", 1);
+    json.text("sku", &product.sku);
+    json.text("key", &product.slug);
+    json.raw(r#""prices":[],"images":[],"attributes":[],"assets":[]"#);
+    json.close();
+    json.open("price");
+    json.id("id", product.price_id);
+    json.money("value", product.cents);
+    json.text("country", "DE");
+    json.close();
+    json.number("quantity", line.quantity);
+    json.money("totalPrice", line.total_cents());
+    taxed(json, "taxedPrice", line.total_cents());
+    json.open_list("state");
+    json.open_item();
+    json.number("quantity", line.quantity);
+    json.raw(INITIAL_STATE);
+    json.close();
+    json.close_list();
+    json.raw(TAX_RATE);
+    json.raw(LINE_TAIL);
+    json.time("addedAt", added_at);
+    json.time("lastModifiedAt", added_at);
+    channel(json, "supplyChannel", line.entry.channel.id());
+    if product.mode != Mode::ReserveOnOrder {
+        json.text("inventoryMode", product.mode.as_str());
+    }
+}
+
+fn shipping(json: &mut Json) {
+    const CENTS: i64 = 490;
+    json.open("shippingInfo");
+    json.text("shippingMethodName", "Standard");
+    json.money("price", CENTS);
+    json.open("shippingRate");
+    json.money("price", CENTS);
+    json.raw(r#""tiers":[]"#);
+    json.close();
+    json.raw(TAX_RATE);
+    json.raw(SHIPPING_REFERENCES);
+    json.close();
+}
+
+/// Tax is included in `gross`.
+fn taxed(json: &mut Json, name: &str, gross: i64) {
+    let net = gross * 100 / (100 + TAX_PER_CENT);
+    json.open(name);
+    json.money("totalNet", net);
+    json.money("totalGross", gross);
+    json.open_list("taxPortions");
+    json.open_item();
+    json.raw(r#""name":"19% MwSt.","rate":0.19"#);
+    json.money("amount", gross - net);
+    json.close();
+    json.close_list();
+    json.money("totalTax", gross - net);
+    json.close();
+}
+
+fn localised(json: &mut Json, name: &str, value: &str) {
+    json.open(name);
+    json.text("en", value);
+    json.close();
+}
+
+fn channel(json: &mut Json, name: &str, id: &str) {
+    json.open(name);
+    json.text("typeId", "channel");
+    json.text("id", id);
+    json.close();
+}
+
+fn address(json: &mut Json, name: &str) {
+    json.raw_value(name, ADDRESS);
+}

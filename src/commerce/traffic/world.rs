@@ -1,0 +1,392 @@
+//! Stock and orders, moved by events in time order. What happens is told to the courier.
+
+use std::sync::Arc;
+
+use aplomb_state::ids::Timestamp;
+use rand::{Rng, rngs::SmallRng};
+
+use super::{
+    catalog::{Entry, Mode, Popularity},
+    courier::{Courier, Fate},
+    fact::{Change, Count, CountKind, Fact, Line, Order, Resource},
+    json::Id,
+    life::{Act, Life, Part, Portion, Step, Story},
+    notification::Bad,
+    queue::Queue,
+};
+
+pub(super) struct World {
+    pub rng: SmallRng,
+    pub events: Queue<Event>,
+    pub stocks: Vec<Stock>,
+    pub shop: Shop,
+    placed: u64,
+}
+
+pub(super) enum Event {
+    Greet,
+    /// The entry appears.
+    Create {
+        place: usize,
+    },
+    PlaceOrder,
+    Live(Box<Life>),
+    /// The warehouse counts everything.
+    Snapshot {
+        batch: u64,
+    },
+    Receipt {
+        place: usize,
+        quantity: i64,
+    },
+    /// commercetools is told of a receipt.
+    Restock {
+        place: usize,
+        quantity: i64,
+    },
+    /// From now on the warehouse is wrong by so much.
+    Miscount {
+        place: usize,
+        by: i64,
+    },
+    Spoil(Bad),
+    CountWithoutSku,
+}
+
+/// An entry's stock.
+pub(super) struct Stock {
+    pub entry: Arc<Entry>,
+    /// What lies there.
+    pub physical: i64,
+    /// What lies there and no order has.
+    pub free: i64,
+    /// `quantityOnStock` in commercetools.
+    pub platform: i64,
+    pub miscount: i64,
+    pub sequence: u64,
+    pub version: u64,
+}
+
+/// What kind of shop it is.
+pub(super) struct Shop {
+    pub popularity: Popularity,
+    pub lines: [usize; 2],
+    pub featured: Vec<Featured>,
+    pub story: Box<StoryTeller>,
+    pub minute_ms: i64,
+    /// The pause to the next order. Absent: orders are events of their own.
+    pub pause_ms: Option<i64>,
+    pub orders: u64,
+    /// Nothing happens to orders from here on.
+    pub closes_at: Timestamp,
+}
+
+/// What happens to the n-th order.
+type StoryTeller = dyn Fn(&mut SmallRng, u64) -> Story + Send;
+
+/// A product that some orders take besides, for a while.
+pub(super) struct Featured {
+    pub place: usize,
+    pub from: Timestamp,
+    pub until: Timestamp,
+    pub per_mille: u32,
+}
+
+const FIRST_ORDER: u64 = 100_001;
+
+// === impl Stock ===
+
+impl Stock {
+    pub fn new(entry: Arc<Entry>, quantity: i64) -> Self {
+        let [physical, free, platform] = [quantity; 3];
+        Self { entry, physical, free, platform, miscount: 0, sequence: 0, version: 0 }
+    }
+
+    fn fact(&mut self, at: Timestamp, id: Id, change: Change) -> Fact {
+        self.sequence += 1;
+        self.version += 1;
+        let resource = Resource::Entry(Arc::clone(&self.entry));
+        Fact { resource, id, sequence: self.sequence, version: self.version, at, change }
+    }
+
+    /// `None`: commercetools would not sell it.
+    fn order(&mut self, quantity: i64) -> Option<i64> {
+        let product = &self.entry.product;
+        let sells_short = product.mode == Mode::TrackOnly || product.restockable_in_days.is_some();
+        if quantity > self.free && !sells_short {
+            return None;
+        }
+        let reserved = quantity.min(self.free).max(0);
+        self.free -= reserved;
+        self.platform -= quantity;
+        // An order changes the entry without a message.
+        self.version += 1;
+        Some(reserved)
+    }
+}
+
+// === impl Life ===
+
+impl Life {
+    fn fact(&mut self, at: Timestamp, id: Id, change: Change) -> Fact {
+        self.version += 1;
+        if change.message_type().is_some() {
+            self.sequence += 1;
+        }
+        let resource = Resource::Order(Arc::clone(&self.order));
+        Fact { resource, id, sequence: self.sequence, version: self.version, at, change }
+    }
+
+    fn ordered(&self) -> i64 {
+        self.order.lines.iter().map(|line| line.quantity).sum()
+    }
+
+    fn shipped(&self) -> i64 {
+        self.parts.iter().map(|part| part.shipped).sum()
+    }
+}
+
+// === impl World ===
+
+impl World {
+    pub fn new(rng: SmallRng, stocks: Vec<Stock>, shop: Shop) -> Self {
+        Self { rng, events: Queue::new(), stocks, shop, placed: 0 }
+    }
+
+    pub fn next_at(&self) -> Option<Timestamp> {
+        self.events.next_at()
+    }
+
+    /// The next event. Everything it tells is handed over later than it happens.
+    pub fn step(&mut self, courier: &mut Courier) {
+        let Some((at, event)) = self.events.pop() else { return };
+        match event {
+            Event::Greet => courier.greet(self.id(), at),
+            Event::Create { place } => self.create(at, place, courier),
+            Event::PlaceOrder => self.place_order(at, courier),
+            Event::Live(life) => self.live(at, life, courier),
+            Event::Snapshot { batch } => self.snapshot(at, batch, courier),
+            Event::Receipt { place, quantity } => self.receipt(at, place, quantity, courier),
+            Event::Restock { place, quantity } => self.restock(at, place, quantity, courier),
+            Event::Miscount { place, by } => {
+                if let Some(stock) = self.stocks.get_mut(place) {
+                    stock.miscount = by;
+                }
+            }
+            Event::Spoil(bad) => {
+                let order = Arc::new(self.order(at, Vec::new()));
+                let id = self.id();
+                let change = Change::OrderState { from: "Open", to: "Confirmed" };
+                let resource = Resource::Order(order);
+                courier.spoil(Fact { resource, id, sequence: 2, version: 2, at, change }, bad);
+            }
+            Event::CountWithoutSku => courier.count_without_sku(at),
+        }
+    }
+
+    fn create(&mut self, at: Timestamp, place: usize, courier: &mut Courier) {
+        let id = self.id();
+        let Some(stock) = self.stocks.get_mut(place) else { return };
+        let change = Change::EntryCreated { on_stock: stock.platform };
+        courier.tell(stock.fact(at, id, change), Fate::Usual);
+    }
+
+    fn place_order(&mut self, at: Timestamp, courier: &mut Courier) {
+        let (lines, parts) = self.choose_lines(at);
+        let story = (self.shop.story)(&mut self.rng, self.placed);
+        // Where everything chosen is sold out there is no order.
+        if !lines.is_empty() {
+            self.begin(at, lines, parts, story, courier);
+        }
+        self.placed += 1;
+        if let Some(pause_ms) = self.shop.pause_ms
+            && self.placed < self.shop.orders
+        {
+            self.events.push(at.plus_ms(pause_ms), Event::PlaceOrder);
+        }
+    }
+
+    fn begin(
+        &mut self,
+        at: Timestamp,
+        lines: Vec<Line>,
+        parts: Vec<Part>,
+        story: Story,
+        courier: &mut Courier,
+    ) {
+        let order = Arc::new(self.order(at, lines));
+        let mut life = Box::new(Life {
+            order,
+            sequence: 0,
+            version: 0,
+            order_state: "Open",
+            payment_state: "Pending",
+            shipment_state: "Pending",
+            parts,
+            deliveries: 0,
+            steps: story.steps(self.shop.minute_ms, &mut self.rng),
+        });
+        let id = self.id();
+        courier.tell(life.fact(at, id, Change::OrderCreated), story.creation());
+        self.go_on(at, life);
+    }
+
+    fn choose_lines(&mut self, at: Timestamp) -> (Vec<Line>, Vec<Part>) {
+        let [least, most] = self.shop.lines;
+        let count = self.rng.random_range(least..=most);
+        let mut places = Vec::with_capacity(count + 1);
+        for featured in &self.shop.featured {
+            let on = featured.from <= at && at < featured.until;
+            if on && self.rng.random_range(0..1_000) < featured.per_mille {
+                places.push(featured.place);
+            }
+        }
+        while places.len() < count {
+            let mut place = self.shop.popularity.choose(&mut self.rng);
+            // In a small shop the same product is soon chosen twice: take its neighbour.
+            if places.contains(&place) {
+                place = if place == 0 { 1 } else { place - 1 };
+            }
+            places.push(place);
+        }
+        let mut lines = Vec::with_capacity(places.len());
+        let mut parts = Vec::with_capacity(places.len());
+        for place in places {
+            let id = self.id();
+            let quantity = if self.rng.random_range(0..10) < 7 { 1 } else { 2 };
+            let Some(stock) = self.stocks.get_mut(place) else { continue };
+            let Some(reserved) = stock.order(quantity) else { continue };
+            lines.push(Line { id, entry: Arc::clone(&stock.entry), quantity });
+            parts.push(Part { reserved, shipped: 0 });
+        }
+        (lines, parts)
+    }
+
+    fn order(&mut self, placed_at: Timestamp, lines: Vec<Line>) -> Order {
+        let number = FIRST_ORDER + self.placed;
+        Order { id: self.id(), number, customer: self.id(), cart: self.id(), placed_at, lines }
+    }
+
+    fn go_on(&mut self, at: Timestamp, life: Box<Life>) {
+        let Some(step) = life.steps.front() else { return };
+        let next = at.plus_ms(step.after_ms);
+        if next < self.shop.closes_at {
+            self.events.push(next, Event::Live(life));
+        }
+    }
+
+    fn live(&mut self, at: Timestamp, mut life: Box<Life>, courier: &mut Courier) {
+        if let Some(step) = life.steps.pop_front() {
+            if let Some(change) = self.act(at, &mut life, step.act, courier) {
+                let id = self.id();
+                courier.tell(life.fact(at, id, change), step.fate);
+            }
+            self.go_on(at, life);
+        }
+    }
+
+    fn act(
+        &mut self,
+        at: Timestamp,
+        life: &mut Life,
+        act: Act,
+        courier: &mut Courier,
+    ) -> Option<Change> {
+        Some(match act {
+            Act::Order(to) => {
+                if to == "Cancelled" {
+                    self.set_free(life);
+                }
+                Change::OrderState { from: std::mem::replace(&mut life.order_state, to), to }
+            }
+            Act::Payment(to) => {
+                Change::PaymentState { from: std::mem::replace(&mut life.payment_state, to), to }
+            }
+            Act::Shipment(to) => {
+                Change::ShipmentState { from: std::mem::replace(&mut life.shipment_state, to), to }
+            }
+            Act::Ship(portion) => return self.ship(life, portion),
+            Act::GiveBack => {
+                for (line, part) in life.order.lines.iter().zip(&life.parts) {
+                    let quantity = (line.quantity - part.shipped).max(0);
+                    self.restock(at, line.entry.place, quantity, courier);
+                }
+                return None;
+            }
+            Act::Silent => Change::Silent,
+            Act::Unknown => Change::Unknown,
+        })
+    }
+
+    fn set_free(&mut self, life: &Life) {
+        for (line, part) in life.order.lines.iter().zip(&life.parts) {
+            if let Some(stock) = self.stocks.get_mut(line.entry.place) {
+                stock.free += (part.reserved - part.shipped).max(0);
+            }
+        }
+    }
+
+    fn ship(&mut self, life: &mut Life, portion: Portion) -> Option<Change> {
+        let mut items = Vec::new();
+        let mut first = true;
+        for (line, part) in life.order.lines.iter().zip(&mut life.parts) {
+            let quantity = portion.of(*part, first);
+            if quantity == 0 {
+                continue;
+            }
+            first = false;
+            part.shipped += quantity;
+            items.push((line.id, quantity));
+            if let Some(stock) = self.stocks.get_mut(line.entry.place) {
+                // NOTE: a unit beyond the order is not taken from the books (case 24), so that
+                // the warehouse's next count tells of it.
+                stock.physical -= quantity;
+            }
+        }
+        if portion != Portion::Half && life.shipped() < life.ordered() {
+            // The rest is not there: the order waits for it.
+            let to = if life.shipped() == 0 { "Backorder" } else { "Partial" };
+            let step = Step { after_ms: 60_000, act: Act::Shipment(to), fate: Fate::Usual };
+            life.steps.clear();
+            if life.shipment_state != to {
+                life.steps.push_back(step);
+            }
+        }
+        if items.is_empty() {
+            return None;
+        }
+        life.deliveries += 1;
+        Some(Change::Delivery { id: self.id(), number: life.deliveries, items })
+    }
+
+    fn snapshot(&mut self, at: Timestamp, batch: u64, courier: &mut Courier) {
+        for stock in &self.stocks {
+            let quantity = (stock.physical + stock.miscount).max(0);
+            let kind = CountKind::Snapshot { batch };
+            courier.count(Count { entry: Arc::clone(&stock.entry), kind, quantity, as_of: at });
+        }
+        courier.complete(batch, self.stocks.len(), at);
+    }
+
+    fn receipt(&mut self, at: Timestamp, place: usize, quantity: i64, courier: &mut Courier) {
+        let kind = CountKind::Receipt { event: self.id() };
+        let Some(stock) = self.stocks.get_mut(place) else { return };
+        stock.physical += quantity;
+        stock.free += quantity;
+        courier.count(Count { entry: Arc::clone(&stock.entry), kind, quantity, as_of: at });
+        self.events.push(at.plus_ms(30_000), Event::Restock { place, quantity });
+    }
+
+    fn restock(&mut self, at: Timestamp, place: usize, quantity: i64, courier: &mut Courier) {
+        let id = self.id();
+        let Some(stock) = self.stocks.get_mut(place).filter(|_| quantity > 0) else { return };
+        let old = stock.platform;
+        stock.platform += quantity;
+        let change = Change::QuantitySet { old, new: stock.platform };
+        courier.tell(stock.fact(at, id, change), Fate::Usual);
+    }
+
+    pub fn id(&mut self) -> Id {
+        Id::from_random(self.rng.random())
+    }
+}

@@ -1,0 +1,40 @@
+//! Log lines through `tracing`, to standard error: for people or as JSON.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::{Log, LogFormat};
+
+/// Starts logging for the whole process. A second call is an error and changes nothing.
+pub fn start(config: &Log) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&config.filter).map_err(|error| error.to_string())?;
+    let lines = fmt::Subscriber::builder().with_env_filter(filter).with_writer(io::stderr);
+    let started = match config.format {
+        LogFormat::Human => {
+            let lines = lines.with_ansi(io::stderr().is_terminal()).with_target(false);
+            tracing::subscriber::set_global_default(lines.finish())
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_current_span(false);
+            tracing::subscriber::set_global_default(lines.finish())
+        }
+    };
+    started.map_err(|error| format!("logging was started before: {error}"))
+}
+
+/// Whether [`start`] would take this filter.
+pub fn check_filter(filter: &str) -> Result<(), String> {
+    EnvFilter::try_new(filter).map(drop).map_err(|error| format!("{filter:?}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_checked_before_anything_starts() {
+        assert!(check_filter("info,aplomb=debug").is_ok());
+        assert!(check_filter("aplomb=loud").is_err());
+    }
+}

@@ -1,0 +1,275 @@
+//! One process: its state folder, its workers, its flusher, its HTTP server, and how all of that
+//! starts and stops.
+
+mod flusher;
+mod identity;
+mod lag;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use aplomb_state::{
+    backend::{
+        Database,
+        rocks::{Budget, RocksDatabase},
+    },
+    topology::Topology,
+};
+
+pub use self::identity::Identity;
+use crate::{
+    application::Application,
+    clock::{Clock, SystemClock},
+    config::{Config, GroupProtocol},
+    http,
+    kafka::{KafkaLog, KafkaSettings},
+    log::{Leave, Log, Member, Producer},
+    metrics, names,
+    status::Status,
+    topics,
+    worker::{Parts, Shared, Turn, Worker, report::Reporter},
+};
+
+/// A transaction left by a predecessor is settled within so long at start.
+const SETTLE_WAIT: Duration = Duration::from_secs(30);
+
+/// Why the process cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state folder cannot be used.
+    #[error("state folder: {0}")]
+    State(String),
+    /// The broker said no, or cannot be reached.
+    #[error("kafka: {0}")]
+    Log(#[from] crate::log::Error),
+    /// Topics are not as planned; nothing was started.
+    #[error("the topics are not as the configuration needs them:\n{0}")]
+    Topics(String),
+    #[error("http: {0}")]
+    Http(std::io::Error),
+    /// A worker met something that no other turn will mend.
+    #[error("{0}")]
+    Stopped(String),
+}
+
+/// Connects as the configuration says.
+pub fn connect(config: &Config) -> Result<KafkaLog, Error> {
+    let mut settings = KafkaSettings::new(&config.kafka.bootstrap, &config.application.id);
+    settings.properties.extend(config.kafka.properties.clone());
+    if config.kafka.group_protocol == GroupProtocol::Consumer {
+        settings.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
+    }
+    let ms = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    settings.transaction_timeout_ms = ms(config.kafka.transaction_timeout_ms);
+    settings.session_timeout_ms = ms(config.kafka.session_timeout_ms);
+    settings.replication_factor = config.topics.replication_factor;
+    Ok(KafkaLog::connect(settings)?)
+}
+
+/// The application on the broker's partition counts. `Err` names what is missing.
+pub fn application(
+    config: &Config,
+    topology: Topology,
+    log: &impl Log,
+) -> Result<Application, Error> {
+    let partitions = topics::input_partitions(log, &config.external_topics())?;
+    let document = config.document(&partitions).map_err(|missing| {
+        Error::Topics(format!("input topics that do not exist: {}", missing.join(", ")))
+    })?;
+    Ok(Application::new(topology, &config.naming(), document, config.start, config.tuning()))
+}
+
+/// Runs until `stop` is set, then commits, leaves the stores closed and returns.
+pub fn run(config: &Config, topology: Topology, stop: &Arc<AtomicBool>) -> Result<(), Error> {
+    let mut identity = Identity::take(&config.application, config.worker.threads)?;
+    let log = connect(config)?;
+    check_topics(config, &topology, &log)?;
+    let application = Arc::new(application(config, topology, &log)?);
+    settle(&log, &identity)?;
+    identity.remember()?;
+    let database = open_database(config)?;
+    let status = Status::new(
+        &application.id,
+        application.topology.clone(),
+        application.inbox_partitions,
+        Arc::clone(&database),
+    );
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let server = Serving::start(config, &status, &clock)?;
+    let shared = Arc::new(Shared::default());
+    let watcher = lag::Watcher::start(log.clone(), Arc::clone(&application), Arc::clone(&shared));
+    let flusher = flusher::Flusher::start(
+        Arc::clone(&database),
+        status.clone(),
+        Arc::clone(&clock),
+        config.worker.flush_interval_ms_max,
+        config.worker.flush_bytes_max,
+    );
+    let parts = |number: usize| Parts {
+        application: Arc::clone(&application),
+        log: log.clone(),
+        database: Arc::clone(&database),
+        clock: Arc::clone(&clock),
+        member: Member { group: application.id.clone(), instance_id: identity.instance_id(number) },
+        transactional_id: identity.transactional_id(number),
+        seed: identity.seed(number),
+        shared: Arc::clone(&shared),
+        report: Some(Reporter::new(status.clone(), number)),
+    };
+    let wait = Duration::from_millis(config.worker.poll_wait_ms_max);
+    let outcome = Workers::start(config.worker.threads, parts, wait).join(stop, &shared, config);
+    if let Err(error) = &outcome {
+        status.fatal(error.to_string());
+    }
+    watcher.stop();
+    flusher.stop();
+    server.stop();
+    outcome
+}
+
+fn check_topics(config: &Config, topology: &Topology, log: &KafkaLog) -> Result<(), Error> {
+    let plan = topics::plan(topology, &config.naming());
+    let inputs = config.external_topics();
+    let differences = topics::differences(log, &plan, &inputs)?;
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let mut text = Vec::new();
+    let bootstrap = &config.kafka.bootstrap;
+    let _ = topics::print_check(&differences, bootstrap, &mut text);
+    Err(Error::Topics(String::from_utf8_lossy(&text).trim_end().to_owned()))
+}
+
+/// Ends what processes with our identity left open, before any offset is read.
+fn settle(log: &KafkaLog, identity: &Identity) -> Result<(), Error> {
+    for id in identity.remembered() {
+        tracing::info!(transactional_id = %id, "settling what an earlier process left");
+        log.producer(id)?.init_transactions(SETTLE_WAIT)?;
+    }
+    Ok(())
+}
+
+fn open_database(config: &Config) -> Result<Arc<dyn Database>, Error> {
+    let folder = names::database_dir(&config.application.state_dir);
+    let budget = Budget { memory_bytes: config.memory.budget_bytes, ..Budget::default() };
+    let database = RocksDatabase::open(&folder, budget)
+        .map_err(|error| Error::State(format!("{}: {error}", folder.display())))?;
+    if let Some(aside) = database.moved_aside() {
+        tracing::error!(?aside, "the database did not open and was moved aside; tasks are rebuilt");
+    }
+    Ok(Arc::new(database))
+}
+
+/// The worker threads.
+struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    outcomes: mpsc::Receiver<Result<(), Error>>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Workers {
+    fn start(count: usize, parts: impl Fn(usize) -> Parts<KafkaLog>, wait: Duration) -> Self {
+        let (report, outcomes) = mpsc::channel();
+        let stopping = Arc::new(AtomicBool::new(false));
+        let threads = (0..count)
+            .filter_map(|number| {
+                let (parts, report) = (parts(number), report.clone());
+                let stopping = Arc::clone(&stopping);
+                let named = thread::Builder::new().name(format!("worker-{number}"));
+                let body = move || {
+                    let outcome = work(parts, wait, &stopping);
+                    let _ = report.send(outcome);
+                };
+                named.spawn(body).inspect_err(|error| tracing::error!(%error, "no thread")).ok()
+            })
+            .collect();
+        Self { threads, outcomes, stopping }
+    }
+
+    /// Waits for `stop`, or for a worker that ended, and ends the others.
+    fn join(self, stop: &Arc<AtomicBool>, shared: &Shared, config: &Config) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        let mut ended = 0;
+        while !stop.load(Ordering::Relaxed) {
+            match self.outcomes.recv_timeout(Duration::from_millis(50)) {
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Ok(ending) => {
+                    ended += 1;
+                    outcome = ending;
+                    break;
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.stopping.store(true, Ordering::Relaxed);
+        shared.stop.store(true, Ordering::Relaxed);
+        let deadline = Duration::from_millis(config.worker.shutdown_ms_max);
+        while ended < self.threads.len() {
+            match self.outcomes.recv_timeout(deadline) {
+                Ok(ending) => {
+                    ended += 1;
+                    outcome = outcome.and(ending);
+                }
+                Err(_) => {
+                    let reason = "a worker did not stop within worker.shutdown_ms_max; its open \
+                                  transaction is settled by the next start";
+                    return Err(Error::Stopped(reason.to_owned()));
+                }
+            }
+        }
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+        outcome
+    }
+}
+
+fn work(parts: Parts<KafkaLog>, wait: Duration, stopping: &AtomicBool) -> Result<(), Error> {
+    let mut worker = Worker::start(parts)?;
+    let mut turn = Turn::Busy;
+    while !stopping.load(Ordering::Relaxed) {
+        let wait = if turn == Turn::Idle { wait } else { Duration::ZERO };
+        turn = worker.turn(wait).map_err(|stop| Error::Stopped(stop.reason))?;
+    }
+    Ok(worker.shut_down(Leave::Leave)?)
+}
+
+/// The HTTP server on a runtime of its own.
+struct Serving {
+    runtime: tokio::runtime::Runtime,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl Serving {
+    fn start(config: &Config, status: &Status, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("http")
+            .enable_all()
+            .build()
+            .map_err(Error::Http)?;
+        let metrics =
+            metrics::install().inspect_err(|reason| tracing::error!(%reason, "no metrics")).ok();
+        let bound =
+            http::Server::bind(config.http.listen, status.clone(), metrics, Arc::clone(clock));
+        let server = runtime.block_on(bound).map_err(Error::Http)?;
+        tracing::info!(address = %server.address(), "http");
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        runtime.spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        Ok(Self { runtime, stop: Some(stop) })
+    }
+
+    fn stop(mut self) {
+        let _ = self.stop.take().map(|stop| stop.send(()));
+        self.runtime.shutdown_timeout(Duration::from_secs(1));
+    }
+}

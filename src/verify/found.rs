@@ -1,0 +1,221 @@
+//! What stands in the topics, by cause.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+
+use aplomb_state::{
+    ids::{NextOffset, Offset, TopicPartition},
+    topology::Cleanup,
+};
+
+use super::{Error, Input, Report};
+use crate::{
+    application::Application,
+    log::{Fetched, Isolation, Log, Reader},
+    names,
+    worker::ticks::OWN_CAUSE,
+};
+
+const READ_WAIT: Duration = Duration::from_secs(10);
+
+/// Which input caused a record, which of its effects it is, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// Place in the list of inputs.
+    pub input: u32,
+    pub offset: Offset,
+    pub effect: u32,
+    /// Place in the list of destinations.
+    pub destination: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    pub content: u64,
+    pub offset: Offset,
+}
+
+/// A partition that records are written to.
+#[derive(Clone, Debug)]
+pub(super) struct Destination {
+    pub partition: TopicPartition,
+    pub compacted: bool,
+    /// Its first records are gone.
+    pub trimmed: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Found {
+    pub records: HashMap<Key, Vec<Standing>>,
+    pub destinations: Vec<Destination>,
+    pub places: HashMap<TopicPartition, u32>,
+    /// By cause prefix: `stage/topic/partition`.
+    pub inputs: HashMap<String, u32>,
+}
+
+impl Found {
+    pub(super) fn read<L: Log>(
+        log: &L,
+        application: &Application,
+        inputs: &[Input],
+        report: &mut Report,
+    ) -> Result<Self, Error> {
+        let mut found = Self::default();
+        for (input, place) in inputs.iter().zip(0u32..) {
+            let stage = application.stage(input.stage).map_or("", |stage| stage.definition.name);
+            let prefix = format!("{stage}/{}", input.partition);
+            found.inputs.insert(prefix, place);
+        }
+        let destinations = destinations(application);
+        let partitions: Vec<_> =
+            destinations.iter().map(|(partition, _)| partition.clone()).collect();
+        let marks = log.watermarks(&partitions, Isolation::ReadCommitted)?;
+        for (((partition, compacted), marks), place) in
+            destinations.into_iter().zip(marks).zip(0u32..)
+        {
+            let trimmed = marks.low > NextOffset(0) && !compacted;
+            found.places.insert(partition.clone(), place);
+            found.destinations.push(Destination {
+                partition: partition.clone(),
+                compacted,
+                trimmed,
+            });
+            if marks.high > marks.low {
+                found.read_partition(
+                    log, inputs, place, &partition, marks.low, marks.high, report,
+                )?;
+            }
+        }
+        Ok(found)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one private call; a struct would name nothing")]
+    fn read_partition<L: Log>(
+        &mut self,
+        log: &L,
+        inputs: &[Input],
+        destination: u32,
+        partition: &TopicPartition,
+        low: NextOffset,
+        high: NextOffset,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let mut reader = log.reader(&[(partition.clone(), low)], Isolation::ReadCommitted)?;
+        while reader.position(partition) < high {
+            let read = reader.read(10_000, READ_WAIT, &mut |_, record| {
+                if record.offset.next() <= high {
+                    self.take(inputs, destination, record, report);
+                }
+            })?;
+            if read == 0 && reader.position(partition) < high {
+                return Err(Error::CannotKnow(format!(
+                    "{partition} could not be read from {} to {high}",
+                    reader.position(partition)
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        inputs: &[Input],
+        destination: u32,
+        record: &Fetched<'_>,
+        report: &mut Report,
+    ) {
+        let mut cause = None;
+        record.headers.each(&mut |name, value| {
+            if name == names::CAUSE_HEADER.as_bytes() {
+                cause = value.and_then(|value| std::str::from_utf8(value).ok()).map(str::to_owned);
+            }
+        });
+        let place = || format!("{} offset {}", self.place(destination), record.offset);
+        let Some(cause) = cause else {
+            report.add(super::Kind::Unexpected, "(none)".to_owned(), place());
+            return;
+        };
+        if cause == OWN_CAUSE {
+            return;
+        }
+        let Some((input, offset, effect)) = self.parse(&cause) else {
+            report.add(super::Kind::Unexpected, cause, place());
+            return;
+        };
+        let Some(known) = inputs.get(usize::try_from(input).unwrap_or(usize::MAX)) else { return };
+        if offset.next() > known.committed {
+            // Of a transaction after the offsets were fixed.
+            return;
+        }
+        if offset.0 < known.from.0 {
+            report.not_judged += 1;
+            return;
+        }
+        let standing = Standing { content: content_of(record), offset: record.offset };
+        let key = Key { input, offset, effect, destination };
+        self.records.entry(key).or_default().push(standing);
+    }
+
+    fn parse(&self, cause: &str) -> Option<(u32, Offset, u32)> {
+        let (rest, effect) = cause.rsplit_once('/')?;
+        let (prefix, offset) = rest.rsplit_once('/')?;
+        let input = *self.inputs.get(prefix)?;
+        Some((input, Offset(offset.parse().ok()?), effect.parse().ok()?))
+    }
+
+    pub(super) fn place(&self, destination: u32) -> String {
+        let index = usize::try_from(destination).unwrap_or(usize::MAX);
+        self.destinations.get(index).map_or_else(String::new, |d| d.partition.to_string())
+    }
+
+    /// The cause as the header has it.
+    pub(super) fn cause(&self, key: &Key) -> String {
+        let prefix = self.inputs.iter().find(|(_, input)| **input == key.input);
+        let prefix = prefix.map_or("?", |(prefix, _)| prefix.as_str());
+        format!("{prefix}/{}/{}", key.offset, key.effect)
+    }
+}
+
+/// Every partition that handlers write to, and whether its topic is compacted.
+fn destinations(application: &Application) -> Vec<(TopicPartition, bool)> {
+    let mut all = Vec::new();
+    for (definition, output) in application.topology.outputs.iter().zip(&application.outputs) {
+        let compacted = !matches!(definition.cleanup, Cleanup::Delete { .. });
+        let partitions = 0..output.partitions;
+        all.extend(partitions.map(|partition| {
+            (TopicPartition { topic: Arc::clone(&output.topic), partition }, compacted)
+        }));
+    }
+    all.extend(application.inbox_partitions().into_iter().map(|inbox| (inbox, false)));
+    all
+}
+
+/// Everything of a record but its place and its time, which is the broker's.
+fn content_of(record: &Fetched<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    record.key.unwrap_or_default().hash(&mut hasher);
+    record.value.hash(&mut hasher);
+    record.headers.each(&mut |name, value| {
+        if name != names::CAUSE_HEADER.as_bytes() {
+            name.hash(&mut hasher);
+            value.hash(&mut hasher);
+        }
+    });
+    hasher.finish()
+}
+
+/// As [`content_of`], for a record that should stand somewhere.
+pub(super) fn content_of_effect(effect: &aplomb_state::effect::Effect) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    effect.key.as_slice().hash(&mut hasher);
+    effect.value.as_deref().hash(&mut hasher);
+    for (name, value) in &effect.headers {
+        name.as_bytes().hash(&mut hasher);
+        Some(value.as_slice()).hash(&mut hasher);
+    }
+    hasher.finish()
+}

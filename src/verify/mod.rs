@@ -1,0 +1,188 @@
+//! `aplomb verify`: is what stands in the topics what the inputs must give?
+//!
+//! It fixes the committed offsets, folds every inbox again from its beginning through the same
+//! handlers, and compares every output and every send by its cause: nothing missing, nothing
+//! twice, nothing different. The external stage is checked the same way against its topics.
+//! Ticks and configuration broadcasts are inputs in their own right, taken as they stand.
+
+mod expect;
+mod found;
+
+use std::{sync::Arc, time::Duration};
+
+use aplomb_state::ids::{NextOffset, TopicPartition};
+
+use self::{expect::Refold, found::Found};
+use crate::{
+    application::Application,
+    log::{Committed, Isolation, Log, Watermarks},
+    position::Metadata,
+};
+
+const COMMITTED_WAIT: Duration = Duration::from_secs(2);
+const COMMITTED_TRIES: usize = 15;
+/// Deviations named one by one; the rest is counted.
+pub const NAMED_MAX: usize = 1_000;
+
+/// Why the question cannot be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Log(#[from] crate::log::Error),
+    /// The inputs are not all there any more, or belong to another build.
+    #[error("{0}")]
+    CannotKnow(String),
+}
+
+/// What was compared and what deviates.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Inputs folded again.
+    pub inputs: u64,
+    /// Records that agree.
+    pub matching: u64,
+    /// Superseded records that compaction has removed.
+    pub compacted: u64,
+    /// Records whose cause or place lies past retention.
+    pub not_judged: u64,
+    pub missing: u64,
+    pub doubled: u64,
+    pub different: u64,
+    /// Records that no input accounts for.
+    pub unexpected: u64,
+    pub deviations: Vec<Deviation>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deviation {
+    pub kind: Kind,
+    /// `stage/topic/partition/offset/n`
+    pub cause: String,
+    /// Topic, partition and, where the record stands, its offset.
+    pub place: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Missing,
+    Doubled,
+    Different,
+    Unexpected,
+}
+
+impl Report {
+    pub fn is_clean(&self) -> bool {
+        self.missing + self.doubled + self.different + self.unexpected == 0
+    }
+
+    fn add(&mut self, kind: Kind, cause: String, place: String) {
+        match kind {
+            Kind::Missing => self.missing += 1,
+            Kind::Doubled => self.doubled += 1,
+            Kind::Different => self.different += 1,
+            Kind::Unexpected => self.unexpected += 1,
+        }
+        if self.deviations.len() < NAMED_MAX {
+            self.deviations.push(Deviation { kind, cause, place });
+        }
+    }
+}
+
+/// An input partition and how far its task has committed.
+#[derive(Clone, Debug)]
+struct Input {
+    stage: u16,
+    partition: TopicPartition,
+    /// The first offset to fold.
+    from: NextOffset,
+    committed: NextOffset,
+}
+
+/// Folds and compares. `progress` is told (done, of) in records.
+pub fn verify<L: Log>(
+    log: &L,
+    application: &Arc<Application>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, Error> {
+    let inputs = inputs(log, application)?;
+    let mut report = Report::default();
+    let found = Found::read(log, application, &inputs, &mut report)?;
+    let mut refold = Refold::new(log, application, found);
+    let total: i64 = inputs.iter().map(|input| input.committed.0 - input.from.0).sum();
+    let total = u64::try_from(total).unwrap_or(0);
+    let mut done = 0;
+    for input in &inputs {
+        refold.fold(input, &mut report)?;
+        done += u64::try_from(input.committed.0 - input.from.0).unwrap_or(0);
+        progress(done, total);
+    }
+    refold.finish(&mut report);
+    Ok(report)
+}
+
+fn inputs<L: Log>(log: &L, application: &Application) -> Result<Vec<Input>, Error> {
+    let mut partitions = application.external_partitions();
+    partitions.extend(application.inbox_partitions());
+    let committed = stable(log, &application.id, &partitions)?;
+    let marks = log.watermarks(&partitions, Isolation::ReadUncommitted)?;
+    let mut inputs = Vec::new();
+    for ((partition, committed), marks) in partitions.iter().zip(committed).zip(marks) {
+        let Some(stage) = application.stage_of(partition) else { continue };
+        if let Some(input) = input(application, stage, partition, committed, marks)? {
+            inputs.push(input);
+        }
+    }
+    if inputs.is_empty() {
+        return Err(Error::CannotKnow(format!(
+            "the group {} has committed nothing: has `aplomb run` run with this configuration?",
+            application.id
+        )));
+    }
+    Ok(inputs)
+}
+
+fn stable<L: Log>(
+    log: &L,
+    group: &str,
+    partitions: &[TopicPartition],
+) -> Result<Vec<Committed>, Error> {
+    for _ in 0..COMMITTED_TRIES {
+        let committed = log.committed(group, partitions, COMMITTED_WAIT)?;
+        if !committed.contains(&Committed::Unstable) {
+            return Ok(committed);
+        }
+    }
+    Err(Error::CannotKnow("a transaction that does not end holds committed offsets".to_owned()))
+}
+
+fn input(
+    application: &Application,
+    stage: u16,
+    partition: &TopicPartition,
+    committed: Committed,
+    marks: Watermarks,
+) -> Result<Option<Input>, Error> {
+    let Committed::At { next, metadata } = committed else { return Ok(None) };
+    let metadata = Metadata::parse(&metadata).map_err(Error::CannotKnow)?;
+    let ours = application.topology.fold_version;
+    if metadata.fold_version != ours {
+        return Err(Error::CannotKnow(format!(
+            "{partition} was folded by version {} of the handlers, this build has {}: verify with \
+             the build that ran",
+            metadata.fold_version.0, ours.0
+        )));
+    }
+    let from = if stage == 0 {
+        metadata.start.unwrap_or(marks.low).max(marks.low)
+    } else if marks.low > NextOffset(0) {
+        return Err(Error::CannotKnow(format!(
+            "{partition} begins at {}: its first records were deleted, and there is no checkpoint \
+             to fold from",
+            marks.low
+        )));
+    } else {
+        NextOffset(0)
+    };
+    let partition = partition.clone();
+    Ok(Some(Input { stage, partition, from, committed: next }))
+}

@@ -1,0 +1,240 @@
+//! Ending a transaction, and what may only happen after the broker acknowledged it.
+//!
+//! The order is the protocol; each step's failure is an error of the whole transaction:
+//! group metadata → changelogs and position records → input offsets → drain → end → stores.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use aplomb_state::{
+    backend,
+    ids::{NextOffset, Timestamp, TopicPartition},
+};
+
+use super::{Transaction, Worker, process};
+use crate::{
+    changelog,
+    log::{self, Class, Consumer, Log, Producer, ToSend},
+    metrics,
+    position::PositionRecord,
+    task::{Announce, Running, State},
+};
+
+impl<L: Log> Worker<L> {
+    /// When the input is idle, or at the bounds, and not more often than the minimum. `true`: a
+    /// transaction ended, so that there may be something to read.
+    pub(super) fn commit_if_due(&mut self, handled: usize) -> Result<bool, log::Error> {
+        let Some(transaction) = &self.transaction else { return Ok(false) };
+        let tuning = &self.application.tuning;
+        let now = self.clock.now();
+        let rested = now.0 - self.last_commit.0 >= tuning.commit_interval_ms_min;
+        let due = now.0 - transaction.begun.0 >= tuning.commit_interval_ms_max
+            || self.transaction_is_full()
+            || (handled == 0 && rested);
+        if due {
+            self.commit()?;
+        }
+        Ok(due)
+    }
+
+    /// How long until an open transaction has to end.
+    pub(super) fn until_commit(&self) -> Duration {
+        let Some(transaction) = &self.transaction else { return Duration::MAX };
+        let tuning = &self.application.tuning;
+        let rest = self.last_commit.plus_ms(tuning.commit_interval_ms_min);
+        let last = transaction.begun.plus_ms(tuning.commit_interval_ms_max);
+        let left = rest.min(last).0 - self.clock.now().0;
+        Duration::from_millis(u64::try_from(left).unwrap_or(0))
+    }
+
+    /// Commits the open transaction, if there is one.
+    pub(super) fn commit(&mut self) -> Result<(), log::Error> {
+        self.commit_with(Vec::new())
+    }
+
+    /// As [`Worker::commit`], with offsets of partitions that have no task yet.
+    pub(super) fn commit_with(
+        &mut self,
+        first: Vec<(TopicPartition, NextOffset, String)>,
+    ) -> Result<(), log::Error> {
+        let Some(transaction) = &self.transaction else { return Ok(()) };
+        let facts = (transaction.begun, transaction.records);
+        let started = self.clock.now();
+        let (group, member) = self.consumer.group()?;
+        if member.is_empty() || member != self.member_id {
+            self.check_kept = false;
+            let message = format!("member {:?} is now {member:?}: rejoined", self.member_id);
+            return Err(log::Error { rejoined: true, ..super::own_error(Class::Abort, message) });
+        }
+        let wait = self.transaction_wait();
+        self.send_changelogs()?;
+        let mut offsets = self.offsets();
+        offsets.extend(first);
+        let Some(producer) = &mut self.producer else {
+            return Err(super::own_error(Class::Abort, "the producer is gone"));
+        };
+        producer.send_offsets(&offsets, &group, wait)?;
+        producer.drain(wait)?;
+        producer.commit(wait)?;
+        let tainted = producer.tainted();
+        self.transaction = None;
+        self.recovery.succeeded();
+        let now = self.clock.now();
+        self.last_commit = now;
+        self.apply(now)?;
+        metrics::record_commit(&metrics::CommitFacts {
+            records: facts.1,
+            open_ms: now.0 - facts.0.0,
+            commit_ms: now.0 - started.0,
+        });
+        if tainted {
+            self.producer = None;
+        }
+        Ok(())
+    }
+
+    fn transaction_wait(&self) -> Duration {
+        let wait = self.application.tuning.transaction_timeout_ms;
+        Duration::from_millis(u64::try_from(wait).unwrap_or(10_000))
+    }
+
+    /// The last value of each key, then the position record, for every task that has progress.
+    fn send_changelogs(&mut self) -> Result<(), log::Error> {
+        let Some(producer) = &mut self.producer else {
+            return Err(super::own_error(Class::Abort, "the producer is gone"));
+        };
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        for (index, task) in self.tasks.iter_mut().enumerate() {
+            let State::Running(running) = &mut task.state else { continue };
+            let changelog = self.application.stage(task.stage).and_then(|s| s.changelog.as_ref());
+            let (Some(topic), true) = (changelog, running.has_progress()) else { continue };
+            let partition = task.id.input.partition;
+            for write in running.fold.overlay().writes() {
+                changelog::write_record(&write, &mut key, &mut value);
+                let value = write.value.is_some().then_some(value.as_slice());
+                let record = ToSend {
+                    topic,
+                    partition,
+                    timestamp: None,
+                    key: Some(&key),
+                    value,
+                    headers: &[],
+                    receipt: 0,
+                };
+                process::send_now(producer, &record)?;
+            }
+            let position = changelog::position_value(&PositionRecord {
+                inbox: running.next,
+                generation: running.generation(),
+                fold_version: running.metadata.fold_version,
+            });
+            let record = ToSend {
+                topic,
+                partition,
+                timestamp: None,
+                key: Some(changelog::position_key()),
+                value: Some(&position),
+                headers: &[],
+                receipt: index + 1,
+            };
+            process::send_now(producer, &record)?;
+        }
+        Ok(())
+    }
+
+    /// Of the tasks with progress; the present ones where none has any.
+    fn offsets(&self) -> Vec<(TopicPartition, NextOffset, String)> {
+        let offset = |running: &Running, input: &TopicPartition| {
+            (input.clone(), running.next, running.metadata.to_string())
+        };
+        let running = || {
+            self.tasks.iter().filter_map(|task| match &task.state {
+                State::Running(running) => Some((running, &task.id.input)),
+                _ => None,
+            })
+        };
+        let progress: Vec<_> = running()
+            .filter(|(running, _)| running.has_progress())
+            .map(|(running, input)| offset(running, input))
+            .collect();
+        if progress.is_empty() {
+            running().map(|(running, input)| offset(running, input)).collect()
+        } else {
+            progress
+        }
+    }
+
+    /// Brings the stores to where the committed offsets are.
+    fn apply(&mut self, now: Timestamp) -> Result<(), log::Error> {
+        let Some(producer) = &self.producer else { return Ok(()) };
+        let mut failed = Vec::new();
+        let mut started = Vec::new();
+        let mut applied = 0;
+        for (index, task) in self.tasks.iter_mut().enumerate() {
+            let State::Running(running) = &mut task.state else { continue };
+            if !running.has_progress() {
+                continue;
+            }
+            let acknowledged = producer.acknowledged(index + 1).map(|offset| offset.next());
+            applied += running.fold.overlay().len();
+            match apply_task(running, acknowledged, now) {
+                Ok(()) => {
+                    if running.announce != Announce::Nothing {
+                        running.announce = Announce::Nothing;
+                        started.push((task.id.input.clone(), running.next));
+                    }
+                    running.committed = running.next;
+                    running.last_progress = now;
+                    running.fold.committed();
+                }
+                Err(error) => failed.push((task.id.input.clone(), error)),
+            }
+        }
+        let applied = i64::try_from(applied).unwrap_or(i64::MAX);
+        self.shared.applied_since_flush.fetch_add(applied, Ordering::Relaxed);
+        for (input, error) in failed {
+            self.store_failed(&input, &error);
+        }
+        for (input, next) in started {
+            self.consumer.start(&input, next)?;
+        }
+        Ok(())
+    }
+
+    /// What a failed store means for its task. The log is right whatever the store says.
+    pub(super) fn store_failed(&mut self, input: &TopicPartition, error: &backend::Error) {
+        match error {
+            backend::Error::LeaseLost(_) => {
+                // Another worker of this process has the task; the group will tell us.
+                self.park(input, error.to_string());
+            }
+            backend::Error::Base { .. } => self.reopen(input, 0),
+            backend::Error::Format(_) | backend::Error::Damaged(_) => {
+                self.park(input, error.to_string());
+            }
+            backend::Error::Storage(_) => {
+                tracing::error!(partition = %input, %error, "state store failed; will be reopened");
+                self.reopen(input, super::opening::STORE_BACKOFF_MS);
+            }
+        }
+    }
+
+    /// The transaction is over for us, whatever became of it: nothing of it is kept.
+    pub(super) fn drop_transaction(&mut self) -> Option<Transaction> {
+        self.transaction.take()
+    }
+}
+
+fn apply_task(
+    running: &mut Running,
+    changelog: Option<NextOffset>,
+    now: Timestamp,
+) -> Result<(), backend::Error> {
+    let fresh = running.announce == Announce::FirstOffset;
+    let base = (!fresh).then_some(running.committed);
+    let Some(store) = &running.store else { return Ok(()) };
+    let known = store.position().map(|position| position.changelog);
+    let changelog = changelog.or(known).unwrap_or(NextOffset(0));
+    let to = running.store_position(changelog, now);
+    let Some(store) = &mut running.store else { return Ok(()) };
+    store.apply(base, &mut running.fold.overlay().writes(), &to)
+}

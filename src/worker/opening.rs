@@ -1,0 +1,507 @@
+//! Opening tasks and restoring them, a bounded step per turn; other tasks go on meanwhile.
+
+use std::{sync::Arc, time::Duration};
+
+use aplomb_state::{
+    backend::{Reads, TaskStore},
+    codec,
+    envelope::Envelope,
+    fold::{Fold, NoState},
+    ids::{Generation, NextOffset, Timestamp, TopicPartition},
+};
+use rand::Rng;
+
+use super::{REQUEST_WAIT, Worker};
+use crate::{
+    application::Start,
+    changelog::{self, Entry},
+    log::{self, Committed, Consumer, Isolation, Log, Reader, Watermarks},
+    open::{self, Decision, Facts, HasPosition},
+    position::Metadata,
+    restore::{self, Goal, Progress, Restore},
+    task::{Announce, Running, State},
+};
+
+/// A failed database is tried again after so long.
+pub(super) const STORE_BACKOFF_MS: i64 = 1_000;
+/// An offset held by a transaction that has not ended is asked for again after so long.
+const UNSTABLE_BACKOFF_MS: i64 = 50;
+/// Restores side by side; the others wait their turn.
+const RESTORES_MAX: usize = 4;
+
+impl<L: Log> Worker<L> {
+    /// Looks at every task that is to be opened. `true`: some were.
+    pub(super) fn open_tasks(&mut self) -> Result<bool, log::Error> {
+        let now = self.clock.now();
+        if self.producer.is_none() || self.member_id.is_empty() || self.check_kept {
+            // `check_kept` learns the member id under which the tasks are opened.
+            return Ok(false);
+        }
+        let due = |task: &crate::task::Task| match task.state {
+            State::Opening { not_before } if not_before <= now => Some(task.id.input.clone()),
+            _ => None,
+        };
+        let due: Vec<TopicPartition> = self.tasks.iter().filter_map(due).collect();
+        if due.is_empty() || !self.recovery.may_try(now) {
+            return Ok(false);
+        }
+        // IMPORTANT: the open transaction ends first; opening waits for the broker.
+        self.commit()?;
+        let committed = self.consumer.committed(&due, REQUEST_WAIT)?;
+        for (input, committed) in due.iter().zip(committed) {
+            let internal = self.task_mut(input).is_some_and(|task| task.stage > 0);
+            let outcome = if internal {
+                self.open_internal(input, &committed)
+            } else {
+                self.open_external(input, committed)
+            };
+            outcome?;
+        }
+        self.announce()?;
+        Ok(true)
+    }
+
+    fn wait_to_open(&mut self, input: &TopicPartition, ms: i64) {
+        let not_before = self.now().plus_ms(ms);
+        if let Some(task) = self.task_mut(input) {
+            task.state = State::Opening { not_before };
+        }
+    }
+
+    // --- internal tasks
+
+    fn open_internal(
+        &mut self,
+        input: &TopicPartition,
+        committed: &Committed,
+    ) -> Result<(), log::Error> {
+        if *committed == Committed::Unstable {
+            self.wait_to_open(input, UNSTABLE_BACKOFF_MS);
+            return Ok(());
+        }
+        let Some(stage) = self.application.stage_of(input) else { return Ok(()) };
+        let Some(topics) = self.application.stage(stage).cloned() else { return Ok(()) };
+        let Some(changelog) = topics.changelog else { return Ok(()) };
+        let changelog = TopicPartition { topic: changelog, partition: input.partition };
+        let Some(id) = self.application.task_id(stage, input.clone()) else { return Ok(()) };
+        let store = match self.database.open(&id, &topics.definition.all_stores()) {
+            Ok(store) => store,
+            Err(error) => {
+                self.store_failed(input, &error);
+                return Ok(());
+            }
+        };
+        let both = [input.clone(), changelog.clone()];
+        let marks = self.log.watermarks(&both, Isolation::ReadUncommitted)?;
+        let [inbox, log] = marks.as_slice() else { return Ok(()) };
+        let mut facts = Facts {
+            committed,
+            store: store.position(),
+            rebuilding: store.rebuilding(),
+            changelog: *log,
+            changelog_has_position: HasPosition::NotAsked,
+            inbox_low: inbox.low,
+            partitions: self.application.inbox_partitions,
+            now: self.now(),
+            delete_retention_ms: self.application.tuning.changelog_delete_retention_ms,
+        };
+        let mut decision = open::decide(&facts);
+        if decision == Decision::Look {
+            facts.changelog_has_position = self.look_for_position(&changelog, *log)?;
+            if facts.changelog_has_position == HasPosition::NotAsked {
+                self.wait_to_open(input, UNSTABLE_BACKOFF_MS);
+                return Ok(());
+            }
+            decision = open::decide(&facts);
+        }
+        tracing::info!(task = %id, ?decision, "opening");
+        self.carry_out(input, stage, store, changelog, *log, decision)
+    }
+
+    fn carry_out(
+        &mut self,
+        input: &TopicPartition,
+        stage: u16,
+        store: Box<dyn TaskStore>,
+        changelog: TopicPartition,
+        marks: Watermarks,
+        decision: Decision,
+    ) -> Result<(), log::Error> {
+        match decision {
+            Decision::Wait | Decision::Look => {
+                self.wait_to_open(input, UNSTABLE_BACKOFF_MS);
+                Ok(())
+            }
+            Decision::Fatal(reason) => {
+                self.park(input, reason);
+                Ok(())
+            }
+            Decision::Fresh => {
+                let generation = Generation(self.random_generation());
+                let metadata = self.metadata(generation);
+                self.run(input, stage, Some(store), metadata, NextOffset(0), Announce::FirstOffset);
+                Ok(())
+            }
+            Decision::Reuse { next, generation } => {
+                let metadata = self.metadata(generation);
+                self.run(input, stage, Some(store), metadata, next, Announce::Nothing);
+                self.start_running(input, next)
+            }
+            Decision::ReplayTail { next, generation, from } => {
+                let metadata = self.metadata(generation);
+                let goal = Goal { next, until: marks.high, from };
+                let restore = Restore::tail(store, metadata, changelog, goal);
+                self.restoring(input, restore);
+                Ok(())
+            }
+            Decision::Rebuild { next, generation, from, resume } => {
+                let metadata = self.metadata(generation);
+                let goal = Goal { next, until: marks.high, from };
+                match Restore::rebuild(store, metadata, changelog, goal, resume) {
+                    Ok(restore) => self.restoring(input, restore),
+                    Err(error) => self.store_failed(input, &error),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn restoring(&mut self, input: &TopicPartition, restore: Restore) {
+        if let Some(task) = self.task_mut(input) {
+            task.state = State::Restoring(Box::new(restore));
+        }
+    }
+
+    fn metadata(&self, generation: Generation) -> Metadata {
+        Metadata {
+            generation,
+            fold_version: self.application.topology.fold_version,
+            partitions: self.application.inbox_partitions,
+            start: None,
+        }
+    }
+
+    fn random_generation(&mut self) -> u64 {
+        self.random.random()
+    }
+
+    /// Whether any committed position record stands in a changelog without a committed offset.
+    /// `NotAsked`: an open transaction hides the end, ask again.
+    fn look_for_position(
+        &mut self,
+        changelog: &TopicPartition,
+        marks: Watermarks,
+    ) -> Result<HasPosition, log::Error> {
+        let from = [(changelog.clone(), marks.low)];
+        let mut reader = self.log.reader(&from, Isolation::ReadCommitted)?;
+        let mut found = false;
+        loop {
+            let read = reader.read(10_000, Duration::from_millis(200), &mut |_, record| {
+                let entry = changelog::read_record(record.key.unwrap_or_default(), record.value);
+                found |= matches!(entry, Ok(Entry::Position(_)));
+            })?;
+            if found {
+                return Ok(HasPosition::Yes);
+            }
+            if reader.position(changelog) >= marks.high {
+                return Ok(HasPosition::No);
+            }
+            if read == 0 {
+                return Ok(HasPosition::NotAsked);
+            }
+        }
+    }
+
+    // --- restoring
+
+    /// One bounded step for each restore under way. `true`: there was something to read.
+    pub(super) fn restore_tasks(&mut self) -> Result<bool, log::Error> {
+        let restoring = |task: &crate::task::Task| {
+            matches!(task.state, State::Restoring(_)).then(|| task.id.input.clone())
+        };
+        let inputs: Vec<_> = self.tasks.iter().filter_map(restoring).take(RESTORES_MAX).collect();
+        let mut busy = false;
+        for input in inputs {
+            busy |= self.restore_task(&input)?;
+        }
+        Ok(busy)
+    }
+
+    fn restore_task(&mut self, input: &TopicPartition) -> Result<bool, log::Error> {
+        let max = self.application.tuning.restore_records_max;
+        let now = self.now();
+        let Some(task) = self.tasks.iter_mut().find(|task| task.id.input == *input) else {
+            return Ok(false);
+        };
+        let (id, stage) = (task.id.clone(), task.stage);
+        let State::Restoring(restore) = &mut task.state else { return Ok(false) };
+        if !self.readers.contains_key(&id) {
+            let from = [(restore.changelog.clone(), restore.from)];
+            let reader = self.log.reader(&from, Isolation::ReadCommitted)?;
+            self.readers.insert(id.clone(), reader);
+        }
+        let Some(reader) = self.readers.get_mut(&id) else { return Ok(false) };
+        let before = reader.position(&restore.changelog);
+        match restore.step(reader, max, now) {
+            Ok(Progress::Going) => Ok(reader.position(&restore.changelog) > before),
+            Ok(Progress::Done) => {
+                self.readers.remove(&id);
+                self.restored(input, stage)?;
+                Ok(true)
+            }
+            Err(restore::Error::Log(error)) if error.class == log::Class::Retry => Ok(false),
+            Err(restore::Error::Log(error)) if error.out_of_range => {
+                // Trimmed since: look again.
+                self.reopen(input, 0);
+                Ok(true)
+            }
+            Err(restore::Error::Log(error)) => Err(error),
+            Err(restore::Error::Store(error)) => {
+                self.store_failed(input, &error);
+                Ok(false)
+            }
+            Err(restore::Error::Fatal(reason)) => {
+                self.park(input, reason);
+                Ok(false)
+            }
+        }
+    }
+
+    fn restored(&mut self, input: &TopicPartition, stage: u16) -> Result<(), log::Error> {
+        let opening = State::Opening { not_before: Timestamp::MIN };
+        let Some(task) = self.task_mut(input) else { return Ok(()) };
+        let State::Restoring(restore) = std::mem::replace(&mut task.state, opening) else {
+            return Ok(());
+        };
+        let (next, metadata) = (restore.next, restore.metadata.clone());
+        let metadata =
+            Metadata { fold_version: self.application.topology.fold_version, ..metadata };
+        self.run(input, stage, Some(restore.into_store()), metadata, next, Announce::Nothing);
+        self.start_running(input, next)
+    }
+
+    // --- external tasks
+
+    fn open_external(
+        &mut self,
+        input: &TopicPartition,
+        committed: Committed,
+    ) -> Result<(), log::Error> {
+        match committed {
+            Committed::Unstable => {
+                self.wait_to_open(input, UNSTABLE_BACKOFF_MS);
+                Ok(())
+            }
+            Committed::At { next, metadata } => {
+                match Metadata::parse(&metadata) {
+                    Ok(metadata) => {
+                        self.run(input, 0, None, metadata, next, Announce::Configuration);
+                    }
+                    Err(reason) => self.park(input, reason),
+                }
+                Ok(())
+            }
+            Committed::None => self.open_without_offset(input),
+        }
+    }
+
+    /// The very first start. The owner of the first external partition begins for all: it commits
+    /// the start of every external partition in one transaction, which the others wait for, so
+    /// that no two workers resolve the same start at different times.
+    fn open_without_offset(&mut self, input: &TopicPartition) -> Result<(), log::Error> {
+        let external = self.application.external_partitions();
+        let Some(founder) = external.first().cloned() else { return Ok(()) };
+        let committed = self.consumer.committed(&external, REQUEST_WAIT)?;
+        if committed.contains(&Committed::Unstable) {
+            self.wait_to_open(input, UNSTABLE_BACKOFF_MS);
+            return Ok(());
+        }
+        let own = external.iter().zip(&committed).find(|(partition, _)| *partition == input);
+        if own.is_some_and(|(_, committed)| *committed != Committed::None) {
+            // Begun since we asked.
+            self.wait_to_open(input, 0);
+            return Ok(());
+        }
+        let begun = committed.iter().any(|committed| *committed != Committed::None);
+        if begun {
+            return self.open_later_partition(input, &external, &committed);
+        }
+        let inboxes = self.application.inbox_partitions();
+        let marks = self.log.watermarks(&inboxes, Isolation::ReadUncommitted)?;
+        let holding = inboxes.iter().zip(&marks).find(|(_, marks)| marks.high > NextOffset(0));
+        // Fresh inbox tasks commit their first offset with nothing in the inbox, so a first start
+        // finds them empty.
+        if let Some((inbox, _)) = holding {
+            self.park(
+                input,
+                format!(
+                    "no offset of any external topic is committed, but {inbox} holds records: \
+                     the group's offsets were lost. `aplomb offsets restore` or `aplomb reset` \
+                     (in preparation) will mend this"
+                ),
+            );
+            return Ok(());
+        }
+        if *input != founder {
+            self.wait_to_open(input, UNSTABLE_BACKOFF_MS);
+            return Ok(());
+        }
+        self.found(&external)
+    }
+
+    /// A partition that was added to a known topic starts at 0; any other missing offset is fatal.
+    fn open_later_partition(
+        &mut self,
+        input: &TopicPartition,
+        external: &[TopicPartition],
+        committed: &[Committed],
+    ) -> Result<(), log::Error> {
+        let siblings = external.iter().zip(committed).filter(|(sibling, committed)| {
+            sibling.topic == input.topic && matches!(committed, Committed::At { .. })
+        });
+        let known = siblings.filter_map(|(_, committed)| match committed {
+            Committed::At { metadata, .. } => Metadata::parse(metadata).ok(),
+            _ => None,
+        });
+        match known.max_by_key(|metadata| metadata.partitions) {
+            Some(metadata) if input.partition >= metadata.partitions => {
+                let partitions = self.external_count(input);
+                let start = Some(NextOffset(0));
+                let metadata = Metadata { partitions, start, ..metadata };
+                self.run(input, 0, None, metadata, NextOffset(0), Announce::Configuration);
+            }
+            Some(_) => self.park(
+                input,
+                "no offset is committed for this partition, though its topic was read before: \
+                 the offset was lost. `aplomb offsets restore` or `aplomb reset` (in preparation) \
+                 will mend this"
+                    .to_owned(),
+            ),
+            None => self.park(
+                input,
+                "this topic was added to an application that has run before; its start is not \
+                 settled. `aplomb reset` (in preparation) will mend this"
+                    .to_owned(),
+            ),
+        }
+        Ok(())
+    }
+
+    fn external_count(&self, input: &TopicPartition) -> i32 {
+        let sources = &self.application.configuration.sources;
+        sources.iter().find(|s| *s.topic == *input.topic).map_or(1, |source| source.partitions)
+    }
+
+    /// Commits the first offset of every external partition, in one transaction.
+    fn found(&mut self, external: &[TopicPartition]) -> Result<(), log::Error> {
+        let starts = match self.application.start {
+            Start::Earliest => self.marks(external, |marks| marks.low)?,
+            Start::Latest => self.marks(external, |marks| marks.high)?,
+            Start::At(at) => self.log.offsets_at(external, at)?,
+        };
+        let generation = Generation(self.random_generation());
+        let mut offsets = Vec::with_capacity(external.len());
+        for (input, start) in external.iter().zip(starts) {
+            let metadata = Metadata {
+                partitions: self.external_count(input),
+                start: Some(start),
+                ..self.metadata(generation)
+            };
+            offsets.push((input.clone(), start, metadata.to_string()));
+        }
+        tracing::info!(partitions = offsets.len(), start = ?self.application.start, "first start");
+        self.begin()?;
+        self.commit_with(offsets)
+    }
+
+    fn marks(
+        &self,
+        partitions: &[TopicPartition],
+        pick: fn(&Watermarks) -> NextOffset,
+    ) -> Result<Vec<NextOffset>, log::Error> {
+        let marks = self.log.watermarks(partitions, Isolation::ReadUncommitted)?;
+        Ok(marks.iter().map(pick).collect())
+    }
+
+    // --- running
+
+    fn run(
+        &mut self,
+        input: &TopicPartition,
+        stage: u16,
+        store: Option<Box<dyn TaskStore>>,
+        metadata: Metadata,
+        next: NextOffset,
+        announce: Announce,
+    ) {
+        let application = Arc::clone(&self.application);
+        let reads = store.as_deref().map_or(&NoState as &dyn Reads, |store| store as &dyn Reads);
+        let handler = application.topology.stages.get(usize::from(stage)).cloned();
+        let id = application.task_id(stage, input.clone());
+        let (Some(handler), Some(id)) = (handler, id) else { return };
+        let inner = application.inner_upstream(stage);
+        let opened = Fold::open(&application.topology, handler, id, inner, reads);
+        let opened = opened.and_then(|mut fold| {
+            if stage == 0 {
+                fold.configure(application.configuration.clone())?;
+            }
+            Ok(fold)
+        });
+        match opened {
+            Ok(fold) => {
+                let last_progress = self.now();
+                let running = Running {
+                    fold,
+                    store,
+                    metadata,
+                    committed: next,
+                    next,
+                    announce,
+                    sent: 0,
+                    input: 0,
+                    waiting_since: None,
+                    last_progress,
+                    handled_at: Timestamp::MIN,
+                };
+                if let Some(task) = self.task_mut(input) {
+                    task.state = State::Running(Box::new(running));
+                }
+            }
+            Err(fault) => self.park(input, fault.to_string()),
+        }
+    }
+
+    fn start_running(
+        &mut self,
+        input: &TopicPartition,
+        next: NextOffset,
+    ) -> Result<(), log::Error> {
+        let runs = self.task_mut(input).is_some_and(|task| task.running().is_some());
+        if runs { self.consumer.start(input, next) } else { Ok(()) }
+    }
+
+    /// Writes the first transaction of the tasks that need one: first offsets, and the
+    /// configuration document from whoever opened an external partition, before any record.
+    fn announce(&mut self) -> Result<(), log::Error> {
+        let announces = |wanted: fn(Announce) -> bool| {
+            self.tasks.iter().any(|task| match &task.state {
+                State::Running(running) => wanted(running.announce),
+                _ => false,
+            })
+        };
+        if !announces(|announce| announce != Announce::Nothing) {
+            return Ok(());
+        }
+        let configure = announces(|announce| announce == Announce::Configuration);
+        self.begin()?;
+        if configure {
+            let document = Envelope::Configuration(self.application.configuration.clone());
+            let value = codec::encode(&document);
+            let stages = self.application.stages.len();
+            for stage in (1..stages).filter_map(|stage| u16::try_from(stage).ok()) {
+                self.send_to_inbox(stage, &value)?;
+            }
+        }
+        self.commit()
+    }
+}

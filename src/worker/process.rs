@@ -1,0 +1,365 @@
+//! Handling records: downstream stages first, intake merged by time, effects to the producer.
+
+use std::sync::Arc;
+
+use aplomb_state::{
+    effect::{Effect, Target},
+    fold::{Fault, Inboxed},
+    ids::{Offset, Timestamp, TopicPartition},
+    partitioner::partition_of,
+    record::{External, Header, Trace},
+};
+
+use super::{Transaction, Worker};
+use crate::{
+    application::Application,
+    log::{self, Consumer, Fetched, Log, Producer, ToSend},
+    names,
+    task::{Announce, Running, State, Task},
+};
+
+/// Reused between records.
+#[derive(Default)]
+pub(super) struct Buffers {
+    cause: String,
+}
+
+/// How often a full queue is polled before the turn gives way.
+const QUEUE_FULL_POLLS: usize = 64;
+
+impl<L: Log> Worker<L> {
+    /// Takes records until the turn's bound; answers how many.
+    pub(super) fn process(&mut self) -> Result<usize, log::Error> {
+        if !self.send_waiting()? {
+            return Ok(0);
+        }
+        let max = self.recovery.records_max(self.application.tuning.turn_records_max);
+        let mut handled = self.process_inboxes(max)?;
+        let yields = self.lag_exceeded();
+        while handled < max && !yields && !self.transaction_is_full() {
+            match self.next_external()? {
+                Some(index) if self.handle_next(index)? => handled += 1,
+                _ => break,
+            }
+        }
+        Ok(handled)
+    }
+
+    /// Every inbox gets its share, downstream stages first.
+    fn process_inboxes(&mut self, max: usize) -> Result<usize, log::Error> {
+        let mut handled = 0;
+        for index in 0..self.tasks.len() {
+            let internal = self.tasks.get(index).is_some_and(|task| task.stage > 0);
+            while internal && handled < max && !self.transaction_is_full() {
+                if !self.handle_next(index)? {
+                    break;
+                }
+                handled += 1;
+            }
+        }
+        Ok(handled)
+    }
+
+    /// The external task whose next record is the oldest. While some partition of this worker is
+    /// known to hold more than was fetched, the others wait for it a little: the messages of one
+    /// order lie in all partitions.
+    fn next_external(&mut self) -> Result<Option<usize>, log::Error> {
+        let now = self.now();
+        let wait_max = self.application.tuning.merge_wait_ms_max;
+        let mut oldest: Option<(Timestamp, usize)> = None;
+        let mut waiting = false;
+        for (index, task) in self.tasks.iter_mut().enumerate() {
+            let input = task.id.input.clone();
+            let State::Running(running) = &mut task.state else { continue };
+            if task.stage > 0 || running.announce != Announce::Nothing {
+                continue;
+            }
+            if let Some(head) = self.consumer.head(&input)? {
+                running.waiting_since = None;
+                if oldest.is_none_or(|(at, _)| head.timestamp < at) {
+                    oldest = Some((head.timestamp, index));
+                }
+            } else if self.consumer.end(&input).is_some_and(|end| running.next < end) {
+                let since = *running.waiting_since.get_or_insert(now);
+                waiting |= now.0 - since.0 < wait_max;
+            } else {
+                running.waiting_since = None;
+            }
+        }
+        Ok(oldest.filter(|_| !waiting).map(|(_, index)| index))
+    }
+
+    /// Handles the next record of one task, if there is one.
+    fn handle_next(&mut self, index: usize) -> Result<bool, log::Error> {
+        let Some(task) = self.tasks.get_mut(index) else { return Ok(false) };
+        let input = task.id.input.clone();
+        let stage = task.stage;
+        let State::Running(running) = &mut task.state else { return Ok(false) };
+        if running.announce != Announce::Nothing {
+            return Ok(false);
+        }
+        let Some(head) = self.consumer.head(&input)? else { return Ok(false) };
+        // IMPORTANT: the transaction is open before the record is taken, so that a failure to
+        // begin leaves the record where it is.
+        self.begin()?;
+        let Some(task) = self.tasks.get_mut(index) else { return Ok(false) };
+        let State::Running(running) = &mut task.state else { return Ok(false) };
+        let application = &self.application;
+        let before = running.fold.overlay().bytes();
+        let mut outcome = None;
+        let taken = self.consumer.take(&input, &mut |record| {
+            outcome = Some(if stage == 0 {
+                ingest(application, running, &input, record)
+            } else {
+                step(running, record)
+            });
+        })?;
+        let Some(outcome) = outcome.filter(|_| taken) else { return Ok(false) };
+        if let Err(fault) = outcome {
+            return Err(self.fault(index, head.offset, &fault));
+        }
+        running.next = head.offset.next();
+        running.input = head.offset.0;
+        running.handled_at = running.handled_at.max(head.timestamp);
+        running.sent = 0;
+        let bytes = running.fold.overlay().bytes().saturating_sub(before);
+        let bytes = bytes + running.fold.outbox().bytes();
+        if let Some(transaction) = &mut self.transaction {
+            transaction.records += 1;
+            transaction.bytes += bytes;
+        }
+        self.send_effects(index)?;
+        Ok(true)
+    }
+
+    /// A fault stops the task, not the worker. What the transaction did is dropped with it: the
+    /// record before the fault stay where the committed offset says.
+    fn fault(&mut self, index: usize, offset: Offset, fault: &Fault) -> log::Error {
+        let input = self.tasks.get(index).map(|task| task.id.input.clone());
+        if let Some(input) = input {
+            self.park(&input, format!("at offset {offset}: {fault}"));
+        }
+        super::own_error(log::Class::Abort, format!("a task was parked: {fault}"))
+    }
+
+    pub(super) fn begin(&mut self) -> Result<(), log::Error> {
+        if self.transaction.is_some() {
+            return Ok(());
+        }
+        let Some(producer) = &mut self.producer else {
+            return Err(super::own_error(log::Class::Retry, "the producer is not ready"));
+        };
+        producer.begin()?;
+        self.transaction = Some(Transaction { begun: self.clock.now(), records: 0, bytes: 0 });
+        Ok(())
+    }
+
+    pub(super) fn transaction_is_full(&self) -> bool {
+        let tuning = &self.application.tuning;
+        self.tasks.iter().any(|task| matches!(&task.state, State::Running(r) if r.has_unsent()))
+            || self.transaction.as_ref().is_some_and(|transaction| {
+                transaction.records >= self.recovery.records_max(tuning.commit_records_max)
+                    || transaction.bytes >= tuning.commit_bytes_max
+            })
+    }
+
+    /// Moves effects that a full queue held back. `false`: it is full still.
+    fn send_waiting(&mut self) -> Result<bool, log::Error> {
+        for index in 0..self.tasks.len() {
+            let waits = self.tasks.get(index).is_some_and(
+                |task| matches!(&task.state, State::Running(running) if running.has_unsent()),
+            );
+            if waits && !self.send_effects(index)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Moves the outbox of a task to the producer. `false`: its queue is full, the rest waits; the
+    /// handler is not run again.
+    fn send_effects(&mut self, index: usize) -> Result<bool, log::Error> {
+        let Some(Task { state: State::Running(running), id, .. }) = self.tasks.get_mut(index)
+        else {
+            return Ok(true);
+        };
+        let Some(producer) = &mut self.producer else {
+            return Err(super::own_error(log::Class::Abort, "the producer is gone"));
+        };
+        let application = &self.application;
+        let cause = &mut self.buffers.cause;
+        while let Some(effect) = running.fold.outbox().effects().get(running.sent) {
+            cause.clear();
+            let place = Place { id, offset: running.input, effect: running.sent };
+            place.write(cause);
+            if !send_effect(producer, application, &id.input, effect, cause)? {
+                return Ok(false);
+            }
+            running.sent += 1;
+        }
+        running.fold.outbox_mut().clear();
+        running.sent = 0;
+        Ok(true)
+    }
+}
+
+/// Where an effect came from, as the cause header has it.
+pub(crate) struct Place<'a> {
+    pub id: &'a aplomb_state::ids::TaskId,
+    pub offset: i64,
+    pub effect: usize,
+}
+
+impl Place<'_> {
+    pub(crate) fn write(&self, out: &mut String) {
+        use std::fmt::Write;
+        let Self { id, offset, effect } = self;
+        let (stage, topic, partition) = (&id.stage, &id.input.topic, id.input.partition);
+        let _ = write!(out, "{stage}/{topic}/{partition}/{offset}/{effect}");
+    }
+}
+
+fn step(running: &mut Running, record: &Fetched<'_>) -> Result<(), Fault> {
+    let Some(store) = &running.store else {
+        return Err(Fault::new("an internal task without a store"));
+    };
+    let input = Inboxed {
+        offset: record.offset,
+        appended: record.timestamp,
+        key: record.key.unwrap_or_default(),
+        value: record.value.unwrap_or_default(),
+    };
+    running.fold.step(store.as_ref(), input).map(drop)
+}
+
+fn ingest(
+    application: &Application,
+    running: &mut Running,
+    input: &TopicPartition,
+    record: &Fetched<'_>,
+) -> Result<(), Fault> {
+    ingest_into(application, &mut running.fold, input, record)
+}
+
+/// Hands an external record to the first stage. Also used by `verify`.
+pub(crate) fn ingest_into(
+    application: &Application,
+    fold: &mut aplomb_state::fold::Fold,
+    input: &TopicPartition,
+    record: &Fetched<'_>,
+) -> Result<(), Fault> {
+    let sources = &application.configuration.sources;
+    let flow = sources.iter().find(|source| *source.topic == *input.topic);
+    let mut headers: Vec<(String, Option<Vec<u8>>)> = Vec::new();
+    record.headers.each(&mut |name, value| {
+        let name = String::from_utf8_lossy(name).into_owned();
+        headers.push((name, value.map(<[u8]>::to_vec)));
+    });
+    let traceparent = headers.iter().find(|(name, _)| name == names::TRACEPARENT_HEADER);
+    let traceparent = traceparent.and_then(|(_, value)| value.clone());
+    let trace = Trace {
+        flow: flow.map(|source| source.flow.clone()).unwrap_or_default(),
+        topic: input.topic.as_ref().to_owned(),
+        partition: input.partition,
+        offset: record.offset,
+        traceparent: traceparent.and_then(|value| String::from_utf8(value).ok()),
+    };
+    let external = External {
+        key: record.key,
+        value: record.value,
+        headers: headers
+            .iter()
+            .map(|(name, value)| Header { name, value: value.as_deref() })
+            .collect(),
+        timestamp: record.timestamp,
+    };
+    fold.ingest(record.offset, &trace, &external).map(drop)
+}
+
+/// Sends one effect, to one partition or to all of an inbox. `Ok(false)`: the queue is full, and
+/// nothing of the effect was sent.
+fn send_effect<P: Producer>(
+    producer: &mut P,
+    application: &Application,
+    own: &TopicPartition,
+    effect: &Effect,
+    cause: &str,
+) -> Result<bool, log::Error> {
+    let mut headers = Vec::with_capacity(effect.headers.len() + 1);
+    headers.extend(effect.headers.iter().map(|(name, value)| (name.as_ref(), value.as_slice())));
+    headers.push((names::CAUSE_HEADER, cause.as_bytes()));
+    let record = |topic, partition| ToSend {
+        topic,
+        partition,
+        timestamp: None,
+        key: (!effect.key.is_empty()).then_some(effect.key.as_slice()),
+        value: effect.value.as_deref(),
+        headers: &headers,
+        receipt: 0,
+    };
+    match destination(application, own, effect) {
+        Some(Destination::One(topic, partition)) => offer(producer, &record(topic, partition)),
+        Some(Destination::All(topic)) => {
+            for partition in 0..application.inbox_partitions {
+                send_now(producer, &record(topic, partition))?;
+            }
+            Ok(true)
+        }
+        None => Err(super::own_error(log::Class::Fatal, "an effect without a topic")),
+    }
+}
+
+/// Where an effect goes.
+pub(crate) enum Destination<'a> {
+    One(&'a Arc<str>, i32),
+    /// Every partition of an inbox.
+    All(&'a Arc<str>),
+}
+
+/// `own`: the input of the task whose effect it is.
+pub(crate) fn destination<'a>(
+    application: &'a Application,
+    own: &'a TopicPartition,
+    effect: &Effect,
+) -> Option<Destination<'a>> {
+    let key = &effect.key;
+    match effect.target {
+        Target::Output(index) => {
+            let output = application.outputs.get(usize::from(index))?;
+            Some(Destination::One(&output.topic, partition_of(key, output.partitions)))
+        }
+        Target::Stage(index) => {
+            let inbox = inbox_of(application, index)?;
+            Some(Destination::One(inbox, partition_of(key, application.inbox_partitions)))
+        }
+        Target::Own => Some(Destination::One(&own.topic, own.partition)),
+        Target::Broadcast(index) => inbox_of(application, index).map(Destination::All),
+    }
+}
+
+pub(super) fn inbox_of(application: &Application, stage: u16) -> Option<&Arc<str>> {
+    application.stage(stage)?.inbox.as_ref()
+}
+
+/// Offers a record a few times while the queue is full.
+fn offer<P: Producer>(producer: &mut P, record: &ToSend<'_>) -> Result<bool, log::Error> {
+    for _ in 0..QUEUE_FULL_POLLS {
+        if producer.send(record)? {
+            return Ok(true);
+        }
+        producer.poll();
+    }
+    Ok(false)
+}
+
+/// Sends a record that cannot be put off: part of a commit or a broadcast. The queue empties as
+/// the broker answers; a broker that does not is an error of the transaction.
+pub(super) fn send_now<P: Producer>(
+    producer: &mut P,
+    record: &ToSend<'_>,
+) -> Result<(), log::Error> {
+    while !producer.send(record)? {
+        producer.drain(super::REQUEST_WAIT)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Ticks: the frontiers of this worker's tasks, to every downstream inbox partition.
+
+use aplomb_state::{
+    codec,
+    envelope::{Envelope, Frontier},
+    ids::Timestamp,
+};
+
+use super::{Worker, process};
+use crate::{
+    application::Ticks,
+    log::{self, Consumer, Log, ToSend},
+    names,
+    task::{Announce, State},
+};
+
+/// The cause of ticks and broadcasts of configuration: inputs in their own right, which `verify`
+/// takes as they stand.
+pub(crate) const OWN_CAUSE: &str = "~";
+
+impl<L: Log> Worker<L> {
+    /// At most one round of ticks per interval. `true`: one was sent.
+    pub(super) fn tick(&mut self) -> Result<bool, log::Error> {
+        let tuning = &self.application.tuning;
+        let now = self.clock.now();
+        let due = match tuning.ticks {
+            Ticks::Timed => now.0.saturating_sub(self.last_tick.0) >= tuning.tick_interval_ms,
+            Ticks::OnRequest => self.tick_wanted,
+        };
+        // IMPORTANT: a tick must not overtake effects that a full queue holds back, nor the first
+        // transaction of a task.
+        if !due || self.transaction_is_full() || self.announcing() {
+            return Ok(false);
+        }
+        self.tick_wanted = false;
+        self.last_tick = now;
+        let frontiers = self.frontiers()?;
+        if frontiers.is_empty() {
+            return Ok(false);
+        }
+        self.begin()?;
+        let stages = self.application.stages.len();
+        for stage in (1..stages).filter_map(|stage| u16::try_from(stage).ok()) {
+            let before = frontiers.iter().filter(|frontier| frontier.stage < stage);
+            let before: Vec<Frontier> = before.cloned().collect();
+            if !before.is_empty() {
+                self.send_tick(stage, before)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn send_tick(&mut self, stage: u16, frontiers: Vec<Frontier>) -> Result<(), log::Error> {
+        let value = codec::encode(&Envelope::Tick(frontiers));
+        self.send_to_inbox(stage, &value)
+    }
+
+    /// To every partition of one inbox.
+    pub(super) fn send_to_inbox(&mut self, stage: u16, value: &[u8]) -> Result<(), log::Error> {
+        let (Some(inbox), Some(producer)) =
+            (process::inbox_of(&self.application, stage), &mut self.producer)
+        else {
+            return Ok(());
+        };
+        let headers = [(names::CAUSE_HEADER, OWN_CAUSE.as_bytes())];
+        for partition in 0..self.application.inbox_partitions {
+            let record = ToSend {
+                topic: inbox,
+                partition,
+                timestamp: None,
+                key: None,
+                value: Some(value),
+                headers: &headers,
+                receipt: 0,
+            };
+            process::send_now(producer, &record)?;
+        }
+        Ok(())
+    }
+
+    fn announcing(&self) -> bool {
+        self.tasks
+            .iter()
+            .any(|task| matches!(&task.state, State::Running(r) if r.announce != Announce::Nothing))
+    }
+
+    fn frontiers(&mut self) -> Result<Vec<Frontier>, log::Error> {
+        let mut frontiers = Vec::new();
+        let mut faults = Vec::new();
+        for task in &mut self.tasks {
+            let input = task.id.input.clone();
+            let State::Running(running) = &mut task.state else { continue };
+            let at = if task.stage == 0 {
+                let sources = &self.application.configuration.sources;
+                let source = sources.iter().find(|source| *source.topic == *input.topic);
+                let disorder = source.map_or(0, |source| source.allowed_disorder_ms);
+                // The oldest record not yet taken, or the instant at which there was none.
+                let at = match self.consumer.head(&input)? {
+                    Some(head) => Some(head.timestamp),
+                    None => self.consumer.drained_at(&input),
+                };
+                at.map(|at| at.minus_ms(disorder))
+            } else {
+                match running.frontier() {
+                    Ok(at) => Some(at),
+                    Err(fault) => {
+                        faults.push((input.clone(), fault));
+                        None
+                    }
+                }
+            };
+            if let Some(at) = at.filter(|at| *at > Timestamp::MIN) {
+                frontiers.push(Frontier { stage: task.stage, input, at });
+            }
+        }
+        for (input, fault) in &faults {
+            self.park(input, fault.to_string());
+        }
+        if let Some((_, fault)) = faults.first() {
+            return Err(super::own_error(log::Class::Abort, fault.to_string()));
+        }
+        Ok(frontiers)
+    }
+}

@@ -1,0 +1,114 @@
+//! How the group divides partitions among its members.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use aplomb::log::{Class, Consumer, GroupEvent, Leave, Log};
+use aplomb_state::ids::TopicPartition;
+
+use super::{
+    Check, Fixture, Outcome, ROUND, equal, holds, partitions_of, party::Party, topic, until,
+};
+
+pub fn checks<F: Fixture>() -> Vec<Check<F>> {
+    vec![
+        ("revoked is answered before it is assigned", revoked_is_answered_before_assigned),
+        ("the last member gets all", the_last_member_gets_all),
+        ("a static member comes back unnoticed", a_static_member_comes_back_unnoticed),
+        ("a second process fences the first", a_second_process_fences_the_first),
+    ]
+}
+
+/// Two members with two partitions each.
+struct Pair<L: Log> {
+    first: Party<L>,
+    second: Party<L>,
+    group: String,
+    topic: Arc<str>,
+}
+
+fn pair<F: Fixture>(fixture: &F, instances: [Option<&str>; 2]) -> Outcome<Pair<F::Log>> {
+    let name = topic(fixture, 4, &[])?;
+    let group = fixture.fresh("group");
+    let mut first = Party::join(fixture.log(), &group, instances[0], &name)?;
+    first.until_owning(fixture, 4, &mut || Ok(()))?;
+    let mut second = Party::join(fixture.log(), &group, instances[1], &name)?;
+    second.until_owning(fixture, 2, &mut || first.turn(ROUND))?;
+    until(fixture, "both to have two", || {
+        first.turn(ROUND)?;
+        second.turn(ROUND)?;
+        Ok((first.owned.len() == 2 && second.owned.len() == 2).then_some(()))
+    })?;
+    Ok(Pair { first, second, group, topic: name })
+}
+
+fn revoked_is_answered_before_assigned<F: Fixture>(fixture: &F) -> Outcome {
+    let name = topic(fixture, 4, &[])?;
+    let group = fixture.fresh("group");
+    let mut first = Party::join(fixture.log(), &group, None, &name)?;
+    first.until_owning(fixture, 4, &mut || Ok(()))?;
+    let mut second = Party::join(fixture.log(), &group, None, &name)?;
+    let revoked = until(fixture, "the revocation", || {
+        second.turn(ROUND)?;
+        match first.consumer.poll(ROUND)? {
+            Some(event @ GroupEvent::Revoked(_)) => Ok(Some(event)),
+            Some(event) => first.answer(event).map(|()| None),
+            None => Ok(None),
+        }
+    })?;
+    for _ in 0..10 {
+        equal("no event before the answer", first.consumer.poll(ROUND)?, None)?;
+        second.turn(ROUND)?;
+        fixture.settle();
+        equal("nothing is given before the answer", second.owned.len(), 0)?;
+    }
+    first.answer(revoked)?;
+    second.until_owning(fixture, 2, &mut || first.turn(ROUND))?;
+    let both: BTreeSet<TopicPartition> = first.owned.union(&second.owned).cloned().collect();
+    equal("together", both, partitions_of(&name, 4).into_iter().collect())?;
+    equal("each", (first.owned.len(), second.owned.len()), (2, 2))
+}
+
+fn the_last_member_gets_all<F: Fixture>(fixture: &F) -> Outcome {
+    let Pair { first, mut second, .. } = pair(fixture, [None, None])?;
+    second.events.clear();
+    first.consumer.close(Leave::Leave)?;
+    second.until_owning(fixture, 4, &mut || Ok(()))?;
+    let is_gain = |event: &GroupEvent| matches!(event, GroupEvent::Assigned(_));
+    holds("it only gains", second.events.iter().all(is_gain))
+}
+
+fn a_static_member_comes_back_unnoticed<F: Fixture>(fixture: &F) -> Outcome {
+    let Pair { first, mut second, group, topic } = pair(fixture, [Some("a"), Some("b")])?;
+    let before = first.owned.clone();
+    // An event that still tells the last generation is none of the bounce.
+    for _ in 0..10 {
+        second.turn(ROUND)?;
+    }
+    second.events.clear();
+    first.consumer.close(Leave::Stay)?;
+    let mut back = Party::join(fixture.log(), &group, Some("a"), &topic)?;
+    back.until_owning(fixture, 2, &mut || second.turn(ROUND))?;
+    equal("the same partitions", &back.owned, &before)?;
+    for _ in 0..10 {
+        second.turn(ROUND)?;
+        back.turn(ROUND)?;
+    }
+    equal("the other saw nothing", second.events, Vec::new())
+}
+
+fn a_second_process_fences_the_first<F: Fixture>(fixture: &F) -> Outcome {
+    let Pair { mut first, mut second, group, topic } = pair(fixture, [Some("a"), Some("b")])?;
+    let mut usurper = Party::join(fixture.log(), &group, Some("a"), &topic)?;
+    usurper.until_owning(fixture, 2, &mut || second.turn(ROUND))?;
+    let error = until(fixture, "the fencing", || {
+        second.turn(ROUND)?;
+        usurper.turn(ROUND)?;
+        match first.consumer.poll(ROUND) {
+            Ok(Some(event)) => first.answer(event).map(|()| None),
+            Ok(None) => Ok(None),
+            Err(error) => Ok(Some(error)),
+        }
+    })?;
+    equal("its class", error.class, Class::Fatal)?;
+    equal("the second process goes on", usurper.owned.len(), 2)
+}
