@@ -160,6 +160,9 @@ pub(super) fn heal<R: Resource>(
         return Ok(());
     }
     let Some(mut row) = ctx.get(&R::STORE, key)? else { return Ok(()) };
+    // Kept like any other: the next late message folds this one, and its refusal, again.
+    let buffer_key = buffer_key(key, message.head.sequence);
+    ctx.put(&BUFFER, &buffer_key[..], &message.kept(R::BYTES))?;
     filled(ctx, message, &mut row)?;
     row.skip(ctx, message)?;
     close_if_whole(ctx, key, &mut row)?;

@@ -224,7 +224,7 @@ mod tests {
                 .iter()
                 .map(|to| match judge(dimension, from, *to, Reopen::Forbidden) {
                     Change::Same => '-',
-                    Change::Legal => 'l',
+                    Legal => 'l',
                     Change::Warned => 'w',
                     Change::Illegal => 'x',
                     Change::TerminalLeft => 't',
