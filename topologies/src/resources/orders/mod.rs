@@ -127,7 +127,7 @@ impl Resource for OrderRow {
         base: Self,
         log: &[Delivered<'_>],
         late: &Delivered<'_>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<bool, Rejection> {
         self.refold_order(ctx, base.order, log, late)
     }
 

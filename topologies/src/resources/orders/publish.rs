@@ -74,9 +74,7 @@ impl OrderRow {
         before: &Before,
         outcomes: &[Outcome],
     ) -> Result<bool, Rejection> {
-        if self.order.deleted {
-            self.order.conditions.retain(|condition| !condition.code.ends_with_the_order());
-        }
+        self.end_conditions();
         for outcome in outcomes {
             match outcome {
                 Outcome::Event(event) => records::event(ctx, self, subject, event)?,
@@ -95,6 +93,22 @@ impl OrderRow {
                 self.target(ctx, subject, line)?;
             }
         }
+        self.show(ctx, subject)
+    }
+
+    /// What is only about our knowledge of an order ends with it.
+    pub(super) fn end_conditions(&mut self) {
+        if self.order.deleted {
+            self.order.conditions.retain(|condition| !condition.code.ends_with_the_order());
+        }
+    }
+
+    /// Writes the view, or its end. True: the order was deleted.
+    pub(super) fn show(
+        &mut self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+    ) -> Result<bool, Rejection> {
         if self.order.deleted {
             self.bury(ctx, subject)?;
             return Ok(true);
