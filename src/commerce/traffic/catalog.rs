@@ -86,6 +86,14 @@ impl Channel {
         }
     }
 
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Berlin => "Berlin",
+            Self::Leipzig => "Leipzig",
+        }
+    }
+
     pub(super) fn key(self) -> &'static str {
         match self {
             Self::Berlin => "wh-berlin",
