@@ -21,6 +21,10 @@ pub enum Fact {
         to: State,
     },
     DeliveryAdded(Delivery),
+    /// By its id.
+    DeliveryRemoved(String),
+    /// With the items it had before.
+    DeliveryChanged(Delivery, Vec<DeliveryItem>),
     PaymentAdded(String),
     PaymentRemoved(String),
     /// The payload was left out. The type is known all the same.
@@ -98,6 +102,16 @@ pub fn read(message_type: &str, payload: &str) -> Result<Fact, Rejection> {
             let body: DeliveryBody<'_> = body(payload)?;
             delivery(&body.delivery).map(Fact::DeliveryAdded)
         }
+        "DeliveryRemoved" => {
+            let body: DeliveryBody<'_> = body(payload)?;
+            Ok(Fact::DeliveryRemoved(body.delivery.id.0.into_owned()))
+        }
+        "DeliveryItemsUpdated" => {
+            let body: DeliveryItemsBody<'_> = body(payload)?;
+            let old = items(&body.old_items)?;
+            let (delivery_id, items) = (body.delivery_id.0.into_owned(), items(&body.items)?);
+            Ok(Fact::DeliveryChanged(Delivery { delivery_id, items }, old))
+        }
         "OrderPaymentAdded" => {
             let body: PaymentBody<'_> = body(payload)?;
             Ok(Fact::PaymentAdded(body.payment_ref.id.0.into_owned()))
@@ -140,15 +154,18 @@ fn state(dimension: Dimension, name: &Text<'_>) -> Result<State, Rejection> {
 }
 
 fn delivery(delivery: &DeliveryDraft<'_>) -> Result<Delivery, Rejection> {
-    let mut items = Vec::with_capacity(delivery.items.len());
-    for item in &delivery.items {
+    let items = items(&delivery.items)?;
+    Ok(Delivery { delivery_id: delivery.id.0.clone().into_owned(), items })
+}
+
+fn items(drafts: &[ItemDraft<'_>]) -> Result<Vec<DeliveryItem>, Rejection> {
+    let read = |item: &ItemDraft<'_>| {
         if item.quantity < 0 {
             return Err(violation("delivery.items.quantity", "a quantity is negative"));
         }
-        let line_id = item.id.0.clone().into_owned();
-        items.push(DeliveryItem { line_id, quantity: item.quantity });
-    }
-    Ok(Delivery { delivery_id: delivery.id.0.clone().into_owned(), items })
+        Ok(DeliveryItem { line_id: item.id.0.clone().into_owned(), quantity: item.quantity })
+    };
+    drafts.iter().map(read).collect()
 }
 
 fn created(payload: &str) -> Result<Created, Rejection> {
@@ -254,6 +271,17 @@ struct ShipmentState<'a> {
 struct DeliveryBody<'a> {
     #[serde(borrow)]
     delivery: DeliveryDraft<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeliveryItemsBody<'a> {
+    #[serde(borrow)]
+    delivery_id: Text<'a>,
+    #[serde(default, borrow)]
+    items: Vec<ItemDraft<'a>>,
+    #[serde(default, borrow)]
+    old_items: Vec<ItemDraft<'a>>,
 }
 
 #[derive(Deserialize)]

@@ -106,6 +106,7 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     OrderPlaced,
+    InventoryAllocated,
     ItemsShipped,
     OrderDelivered,
     OrderCompleted,
@@ -161,6 +162,10 @@ impl Order {
                 self.change(*dimension, *from, *to, head, rules, &mut outcomes);
             }
             Fact::DeliveryAdded(delivery) => self.deliver(delivery, rules, &mut outcomes),
+            Fact::DeliveryRemoved(id) => self.take_back(id),
+            Fact::DeliveryChanged(delivery, old) => {
+                self.change_delivery(delivery, old, rules, &mut outcomes);
+            }
             Fact::PaymentAdded(payment) => {
                 if !self.payments.contains(payment) {
                     self.payments.push(payment.clone());
@@ -316,30 +321,6 @@ impl Order {
         }
     }
 
-    fn deliver(&mut self, delivery: &Delivery, rules: &Rules, outcomes: &mut Vec<Outcome>) {
-        if self.deliveries.iter().any(|known| known.delivery_id == delivery.delivery_id) {
-            return;
-        }
-        let before: Vec<i64> = self.lines.iter().map(|line| line.shipped).collect();
-        self.deliveries.push(delivery.clone());
-        self.settle_lines();
-        let shipped = self.lines.iter().zip(before).filter_map(|(line, before)| {
-            let quantity = line.shipped - before;
-            let (line_id, sku) = (line.line_id.clone(), line.sku.clone());
-            (quantity > 0).then_some(EventLine { line_id, sku, quantity })
-        });
-        let lines: Vec<_> = shipped.collect();
-        if !lines.is_empty() {
-            let delivery_id = Some(delivery.delivery_id.clone());
-            outcomes.push(Outcome::Event(Event {
-                kind: EventKind::ItemsShipped,
-                lines,
-                delivery_id,
-            }));
-        }
-        rules::judge_delivery(self, delivery, rules, outcomes);
-    }
-
     fn miss(&mut self, head: &Head, creates: bool, outcomes: &mut Vec<Outcome>) {
         self.incomplete = true;
         let discriminator = head.sequence.to_string();
@@ -354,7 +335,7 @@ impl Order {
     }
 
     /// Shipped follows from the deliveries, cancelled from the state.
-    fn settle_lines(&mut self) {
+    pub(super) fn settle_lines(&mut self) {
         let ended = self.deleted || self.state(Dimension::Order) == Some(State::Cancelled);
         for line in &mut self.lines {
             let delivered = delivered(&self.deliveries, &line.line_id);
@@ -416,6 +397,7 @@ impl EventKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::OrderPlaced => "OrderPlaced",
+            Self::InventoryAllocated => "InventoryAllocated",
             Self::ItemsShipped => "ItemsShipped",
             Self::OrderDelivered => "OrderDelivered",
             Self::OrderCompleted => "OrderCompleted",
