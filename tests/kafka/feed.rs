@@ -53,7 +53,7 @@ fn feed(bootstrap: &str, count: usize, per_second: u32, seed: u64) -> Outcome<us
             + Duration::from_secs_f64(f64::from(u32::try_from(fed)?) / f64::from(per_second));
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let partition = i32::try_from(fed % 8)?;
-        let mut record: BaseRecord<'_, (), [u8]> =
+        let mut record: BaseRecord<'_, (), Vec<u8>> =
             BaseRecord::to(NOTIFICATIONS).payload(&delivery.value).partition(partition);
         loop {
             match producer.send(record) {
