@@ -4,7 +4,8 @@
 
 use super::{
     facts::Delivery,
-    fold::{Code, Condition, Judgement, Order, Outcome, Verdict, delivered},
+    fold::{Order, delivered},
+    outcomes::{Code, Condition, Judgement, Outcome, Verdict},
     transitions::{Change, Dimension, Reopen, State, judge},
 };
 use crate::settings::{Level, Rules};
@@ -168,7 +169,7 @@ fn raise(order: &mut Order, crossed: Crossed, outcomes: &mut Vec<Outcome>) {
 }
 
 /// Whatever does not hold any more ends, whichever message ended it.
-pub(super) fn clear_ended(order: &mut Order) {
+fn clear_ended(order: &mut Order) {
     if order.conditions.is_empty() {
         return;
     }
