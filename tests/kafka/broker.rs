@@ -67,7 +67,9 @@ impl Broker {
             let quiet = left == Some(0) && inner.is_some_and(|lag| lag <= 4 * 24);
             calm = if quiet { calm + 1 } else { 0 };
             if Instant::now() > deadline {
-                return Err(format!("not handled in time: {left:?} outside, {inner:?} within").into());
+                return Err(
+                    format!("not handled in time: {left:?} outside, {inner:?} within").into()
+                );
             }
             std::thread::sleep(Duration::from_millis(300));
         }

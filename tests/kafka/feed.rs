@@ -14,7 +14,10 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use crate::{Outcome, broker::{Broker, NOTIFICATIONS}};
+use crate::{
+    Outcome,
+    broker::{Broker, NOTIFICATIONS},
+};
 
 pub struct Feed(JoinHandle<Outcome<usize>>);
 
@@ -46,10 +49,11 @@ fn feed(bootstrap: &str, count: usize, per_second: u32, seed: u64) -> Outcome<us
     let started = Instant::now();
     let mut fed = 0;
     for delivery in Traffic::load(&load).filter(|d| d.topic == NOTIFICATIONS).take(count) {
-        let due = started + Duration::from_secs_f64(f64::from(u32::try_from(fed)?) / f64::from(per_second));
+        let due = started
+            + Duration::from_secs_f64(f64::from(u32::try_from(fed)?) / f64::from(per_second));
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let partition = i32::try_from(fed % 8)?;
-        let mut record: BaseRecord<'_, (), [u8]> =
+        let mut record: BaseRecord<'_, (), Vec<u8>> =
             BaseRecord::to(NOTIFICATIONS).payload(&delivery.value).partition(partition);
         loop {
             match producer.send(record) {

@@ -45,7 +45,8 @@ const FAULTS: [(u64, Fault); 8] = [
 #[test]
 fn nothing_is_missing_doubled_or_different_after_every_fault() -> Outcome {
     let Some(broker) = Broker::start()? else { return Ok(()) };
-    let seed: u64 = std::env::var("APLOMB_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    let seed: u64 =
+        std::env::var("APLOMB_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
     println!("seed {seed} (APLOMB_TEST_SEED replays the choice of victims)");
     let mut random = SmallRng::seed_from_u64(seed);
     let folder = tempfile::tempdir()?;

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Outcome, broker::{Broker, NOTIFICATIONS}};
+use crate::{
+    Outcome,
+    broker::{Broker, NOTIFICATIONS},
+};
 
 pub struct Service {
     pub config: PathBuf,

@@ -36,7 +36,11 @@ pub fn compare(broker: &Broker, services: &[Service], limit: Duration) -> Outcom
             let count = differing.len();
             let (key, answer) = differing.swap_remove(0);
             let view = views.get(&key);
-            return Err(format!("{count} of {} differ, {key}: topic {view:?}, HTTP {answer:?}", views.len()).into());
+            return Err(format!(
+                "{count} of {} differ, {key}: topic {view:?}, HTTP {answer:?}",
+                views.len()
+            )
+            .into());
         }
     }
 }
