@@ -195,14 +195,16 @@ impl OrderRow {
             let of_line = self.allocations.iter().filter(|known| known.line_id == line.line_id);
             of_line.map(|known| known.reserved).sum::<i64>()
         };
-        let whole = lines
-            .iter()
-            .filter(|line| line.sku.is_some())
-            .all(|line| reserved(line) + line.shipped + line.cancelled >= line.ordered);
-        let allocated = whole && lines.iter().any(|line| reserved(line) > 0);
-        if !whole || !allocated || self.allocated {
-            // What is shipped or cancelled afterwards takes nothing back.
-            self.allocated &= whole;
+        let held = |line: &Line| reserved(line) + line.shipped + line.cancelled;
+        let lines = || lines.iter().filter(|line| line.sku.is_some());
+        if lines().any(|line| held(line) < line.ordered) {
+            self.allocated = false;
+            return Ok(());
+        }
+        // An answer to an older target still counts as reserved what is shipped or cancelled.
+        let settled = lines().all(|line| held(line) == line.ordered);
+        let any = lines().any(|line| reserved(line) > 0);
+        if self.allocated || !settled || !any {
             return Ok(());
         }
         self.allocated = true;
