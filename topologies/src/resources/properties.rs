@@ -42,6 +42,16 @@ fn history(order: usize, choices: &[u8]) -> Vec<Value> {
             ),
             6 => order_message(sequence, "OrderStateChanged", json!({"orderState": "Melted"})),
             7 if choice / 16 > 12 => order_message(sequence, "OrderDeleted", json!({})),
+            7 if choice / 16 > 6 => {
+                let removed = json!({"delivery": {"id": format!("d{}", sequence - 1)}});
+                order_message(sequence, "DeliveryRemoved", removed)
+            }
+            8 => {
+                let items = json!([{"id": "l1", "quantity": quantity}]);
+                let body = json!({"deliveryId": format!("d{}", sequence - 1), "items": items,
+                                  "oldItems": [{"id": "l1", "quantity": 1}]});
+                order_message(sequence, "DeliveryItemsUpdated", body)
+            }
             other => {
                 let dimension = usize::from(other % 3);
                 let to = targets[dimension][usize::from(choice / 16) % targets[dimension].len()];

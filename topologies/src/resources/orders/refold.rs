@@ -5,7 +5,8 @@ use aplomb_state::{context::Context, rejection::Rejection};
 
 use super::{
     OrderRow, fact_of,
-    fold::{Order, Outcome, Verdict},
+    fold::Order,
+    outcomes::{Outcome, Verdict},
     publish::Subject,
     records,
 };

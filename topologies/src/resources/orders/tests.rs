@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    fold::{Judgement, Order, Outcome, Verdict},
+    fold::Order,
+    outcomes::{Judgement, Outcome, Verdict},
     *,
 };
 use crate::{
