@@ -81,7 +81,9 @@ impl Broker {
         let asked = self
             .log
             .committed(group, partitions, Duration::from_secs(1))
-            .and_then(|all| Ok((all, self.log.watermarks(partitions, Isolation::ReadUncommitted)?)));
+            .and_then(|all| {
+                Ok((all, self.log.watermarks(partitions, Isolation::ReadUncommitted)?))
+            });
         let (committed, marks) = match asked {
             Ok(answer) => answer,
             Err(error) if error.class == Class::Retry => return Ok(None),
