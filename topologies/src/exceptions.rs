@@ -116,7 +116,7 @@ fn about_the_record(code: &str) -> bool {
         || code.starts_with("UNKNOWN_")
 }
 
-/// Writes the subject's bytes as they came, with what went wrong in headers of Kafka Streams' names.
+/// Writes the subject's bytes as they came. What went wrong is in headers of Kafka Streams' names.
 pub fn dead_letter(
     ctx: &mut Context<'_>,
     subject: &Subject<'_>,

@@ -1,5 +1,7 @@
 //! The corpus: an example of everything commercetools delivers. All of it must be understood.
 
+#![expect(clippy::unwrap_used, reason = "the corpus is there, and the tester has no faults")]
+
 use std::{fs, path::Path};
 
 use aplomb_state::{ids::Timestamp, tester::Tester};

@@ -209,9 +209,11 @@ impl Site<'_, '_> {
             opened_at: Iso(told.opened_at),
             resolved_at: told.resolved_at.map(Iso),
         };
-        let line = self.on.line(outputs::DRIFT_EVENTS, &self.sender, &id, told.event, revision);
+        let line = self.on.line(outputs::DRIFT_EVENTS, &id, told.event, revision);
         outputs::emit(self.ctx, &line, &record)?;
-        let line = self.on.line(outputs::DRIFT_OPEN, &self.sender, &id, told.event, revision);
+        self.ledger.revision += 1;
+        let revision = self.ledger.revision;
+        let line = self.on.line(outputs::DRIFT_OPEN, &id, told.event, revision);
         if told.resolved_at.is_some() {
             outputs::tombstone(self.ctx, &line)
         } else {

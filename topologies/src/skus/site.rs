@@ -31,14 +31,14 @@ pub struct Occasion {
     pub cause: Cause,
     /// Its event time.
     pub when: Timestamp,
+    /// Who tells of it. Every location counts its own revisions, so it is part of the name.
+    sender: String,
 }
 
 pub struct Site<'c, 'x> {
     pub ctx: &'c mut Context<'x>,
     pub settings: Arc<Settings>,
     pub on: Occasion,
-    /// Revisions are counted per location, so it is the location that sends.
-    pub sender: String,
     pub ledger: Ledger,
     /// As it was read. Absent: the location is new.
     stored: Option<Ledger>,
@@ -54,9 +54,7 @@ impl<'c, 'x> Site<'c, 'x> {
         on: Occasion,
     ) -> Result<Self, Rejection> {
         let stored = ctx.get(&LEDGER, &on.at)?;
-        let sender = format!("{}:{}", on.at.actor, on.at.location);
         Ok(Self {
-            sender,
             ctx,
             settings: Arc::clone(settings),
             on,
@@ -132,15 +130,14 @@ impl<'c, 'x> Site<'c, 'x> {
             let output = outputs::INVENTORY_EVENTS;
             self.ledger.revision += 1;
             let revision = self.ledger.revision;
-            let line = self.on.line(output, &self.sender, &self.on.at.actor, record.kind, revision);
+            let line = self.on.line(output, &self.on.at.actor, record.kind, revision);
             outputs::emit(self.ctx, &line, &record)?;
         }
         if is_told(before, hold) {
             let row = records::reservation_key(key);
             let output = outputs::INVENTORY_RESERVATIONS;
             self.ledger.revision += 1;
-            let line =
-                self.on.line(output, &self.sender, &row, "Reservation", self.ledger.revision);
+            let line = self.on.line(output, &row, "Reservation", self.ledger.revision);
             outputs::emit(self.ctx, &line, &Reservation::of(key, hold))?;
         }
         self.answer(key, hold)
@@ -173,18 +170,12 @@ impl<'c, 'x> Site<'c, 'x> {
             return Ok(());
         }
         self.ledger.shown = Some(figures);
-        self.ledger.revision += 1;
         let (project, sku) = self.on.at.parts();
         let key = format!("{project}:{sku}:{}", self.on.at.location);
         let record = Availability::of(&self.on.at, &figures, self.ledger.as_of);
         for output in [outputs::INVENTORY_AVAILABILITY, outputs::INVENTORY_HISTORY] {
-            let line = self.on.line(
-                output,
-                &self.sender,
-                &key,
-                "AvailabilityChanged",
-                self.ledger.revision,
-            );
+            self.ledger.revision += 1;
+            let line = self.on.line(output, &key, "AvailabilityChanged", self.ledger.revision);
             outputs::emit(self.ctx, &line, &record)?;
         }
         Ok(())
@@ -292,10 +283,14 @@ impl<'c, 'x> Site<'c, 'x> {
 // === impl Occasion ===
 
 impl Occasion {
+    pub fn new(at: LocationKey, cause: Cause, when: Timestamp) -> Self {
+        let sender = format!("{}:{}", at.actor, at.location);
+        Self { at, cause, when, sender }
+    }
+
     pub fn line<'a>(
         &'a self,
         output: &'static str,
-        sender: &'a str,
         key: &'a str,
         effect: &'a str,
         revision: u64,
@@ -304,7 +299,7 @@ impl Occasion {
             output,
             key,
             effect,
-            sender,
+            sender: &self.sender,
             revision,
             cause: &self.cause,
             subject: self.at.sku(),
