@@ -211,8 +211,6 @@ impl Site<'_, '_> {
         };
         let line = self.on.line(outputs::DRIFT_EVENTS, &id, told.event, revision);
         outputs::emit(self.ctx, &line, &record)?;
-        self.ledger.revision += 1;
-        let revision = self.ledger.revision;
         let line = self.on.line(outputs::DRIFT_OPEN, &id, told.event, revision);
         if told.resolved_at.is_some() {
             outputs::tombstone(self.ctx, &line)

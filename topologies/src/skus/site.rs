@@ -170,11 +170,11 @@ impl<'c, 'x> Site<'c, 'x> {
             return Ok(());
         }
         self.ledger.shown = Some(figures);
+        self.ledger.revision += 1;
         let (project, sku) = self.on.at.parts();
         let key = format!("{project}:{sku}:{}", self.on.at.location);
         let record = Availability::of(&self.on.at, &figures, self.ledger.as_of);
         for output in [outputs::INVENTORY_AVAILABILITY, outputs::INVENTORY_HISTORY] {
-            self.ledger.revision += 1;
             let line = self.on.line(output, &key, "AvailabilityChanged", self.ledger.revision);
             outputs::emit(self.ctx, &line, &record)?;
         }

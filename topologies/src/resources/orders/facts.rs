@@ -22,10 +22,12 @@ pub enum Fact {
         to: State,
     },
     DeliveryAdded(Delivery),
-    /// By its id.
+    /// Its items now, and what they were.
+    DeliveryChanged {
+        delivery: Delivery,
+        old: Vec<DeliveryItem>,
+    },
     DeliveryRemoved(String),
-    /// With the items it had before.
-    DeliveryChanged(Delivery, Vec<DeliveryItem>),
     PaymentAdded(String),
     PaymentRemoved(String),
     /// The payload was left out. The type is known all the same.
@@ -107,7 +109,7 @@ pub fn read(message_type: &str, payload: &str) -> Result<Fact, Rejection> {
             let body: DeliveryChange<'_> = body(payload)?;
             let delivery_id = body.delivery_id.0.into_owned();
             let (items, old) = (items(&body.items)?, items(&body.old_items)?);
-            Ok(Fact::DeliveryChanged(Delivery { delivery_id, items }, old))
+            Ok(Fact::DeliveryChanged { delivery: Delivery { delivery_id, items }, old })
         }
         "DeliveryRemoved" => {
             let body: DeliveryBody<'_> = body(payload)?;

@@ -10,8 +10,8 @@ use aplomb_state::ids::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    facts::{Created, Delivery, Fact},
-    outcomes::{Code, Condition, Event, EventKind, Outcome},
+    facts::{Created, Delivery, DeliveryItem, Fact},
+    outcomes::{Code, Condition, Event, EventKind, EventLine, Outcome},
     rules,
     transitions::{Dimension, State},
 };
@@ -89,9 +89,11 @@ impl Order {
                 self.change(*dimension, *from, *to, head, rules, &mut outcomes);
             }
             Fact::DeliveryAdded(delivery) => self.deliver(delivery, rules, &mut outcomes),
-            Fact::DeliveryRemoved(id) => self.take_back(id),
-            Fact::DeliveryChanged(delivery, old) => {
-                self.change_delivery(delivery, old, rules, &mut outcomes);
+            Fact::DeliveryChanged { delivery, old } => {
+                self.update_delivery(delivery, old, rules, &mut outcomes);
+            }
+            Fact::DeliveryRemoved(delivery_id) => {
+                self.remove_delivery(delivery_id, rules, &mut outcomes);
             }
             Fact::PaymentAdded(payment) => {
                 if !self.payments.contains(payment) {
@@ -248,6 +250,78 @@ impl Order {
         }
     }
 
+    fn deliver(&mut self, delivery: &Delivery, rules: &Rules, outcomes: &mut Vec<Outcome>) {
+        if self.deliveries.iter().any(|known| known.delivery_id == delivery.delivery_id) {
+            return;
+        }
+        let before = self.shipped();
+        self.deliveries.push(delivery.clone());
+        self.ship(&before, delivery, rules, outcomes);
+    }
+
+    /// The delivery's items are what the message says, whatever they were.
+    fn update_delivery(
+        &mut self,
+        delivery: &Delivery,
+        old: &[DeliveryItem],
+        rules: &Rules,
+        outcomes: &mut Vec<Outcome>,
+    ) {
+        let before = self.shipped();
+        let known = self.deliveries.iter_mut();
+        let known = known.rev().find(|known| known.delivery_id == delivery.delivery_id);
+        let was = match known {
+            Some(known) => Some(std::mem::replace(&mut known.items, delivery.items.clone())),
+            None => {
+                self.deliveries.push(delivery.clone());
+                None
+            }
+        };
+        let discriminator = delivery.delivery_id.clone();
+        let condition = Condition { code: Code::ViewDiverged, discriminator };
+        if was.is_some_and(|was| sorted(&was) == sorted(old)) {
+            self.conditions.remove(&condition);
+        } else if self.known {
+            let detail = format!("delivery {} had other items before", delivery.delivery_id);
+            self.conditions.insert(condition.clone());
+            outcomes.push(Outcome::Raised(condition, detail));
+        }
+        self.ship(&before, delivery, rules, outcomes);
+    }
+
+    /// What it had shipped is held again.
+    fn remove_delivery(&mut self, id: &str, rules: &Rules, outcomes: &mut Vec<Outcome>) {
+        self.deliveries.retain(|known| known.delivery_id != id);
+        self.settle_lines();
+        let removed = Delivery { delivery_id: id.to_owned(), items: Vec::new() };
+        rules::judge_delivery(self, &removed, rules, outcomes);
+    }
+
+    fn shipped(&self) -> Vec<i64> {
+        self.lines.iter().map(|line| line.shipped).collect()
+    }
+
+    fn ship(
+        &mut self,
+        before: &[i64],
+        delivery: &Delivery,
+        rules: &Rules,
+        outcomes: &mut Vec<Outcome>,
+    ) {
+        self.settle_lines();
+        let shipped = self.lines.iter().zip(before).filter_map(|(line, before)| {
+            let quantity = line.shipped - before;
+            let (line_id, sku) = (line.line_id.clone(), line.sku.clone());
+            (quantity > 0).then_some(EventLine { line_id, sku, quantity })
+        });
+        let lines: Vec<_> = shipped.collect();
+        if !lines.is_empty() {
+            let (kind, delivery_id) = (EventKind::ItemsShipped, Some(delivery.delivery_id.clone()));
+            outcomes.push(Outcome::Event(Event { kind, lines, delivery_id }));
+        }
+        rules::judge_delivery(self, delivery, rules, outcomes);
+    }
+
     fn miss(&mut self, head: &Head, creates: bool, outcomes: &mut Vec<Outcome>) {
         self.incomplete = true;
         let discriminator = head.sequence.to_string();
@@ -262,7 +336,7 @@ impl Order {
     }
 
     /// Shipped follows from the deliveries, cancelled from the state.
-    pub(super) fn settle_lines(&mut self) {
+    fn settle_lines(&mut self) {
         let ended = self.deleted || self.state(Dimension::Order) == Some(State::Cancelled);
         for line in &mut self.lines {
             let delivered = delivered(&self.deliveries, &line.line_id);
@@ -281,6 +355,14 @@ impl Line {
             InventoryMode::ReserveOnCart => "ReserveOnCart",
         }
     }
+}
+
+/// commercetools promises no order of items.
+fn sorted(items: &[DeliveryItem]) -> Vec<(&str, i64)> {
+    let mut items: Vec<_> =
+        items.iter().map(|item| (item.line_id.as_str(), item.quantity)).collect();
+    items.sort_unstable();
+    items
 }
 
 /// What all deliveries say of a line.

@@ -1,6 +1,5 @@
 //! Orders: the actor around the fold. It turns outcomes into records, targets and cases.
 
-mod deliveries;
 mod facts;
 mod fold;
 mod outcomes;
@@ -26,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use self::{
     facts::Fact,
     fold::Order,
-    outcomes::{Code, Condition, Event, EventKind, Outcome},
+    outcomes::{Code, Condition, Outcome},
 };
 use super::{
     actor::{self, Ended, Resource},
@@ -50,7 +49,7 @@ pub struct OrderRow {
     revision: u64,
     order: Order,
     allocations: Vec<Allocation>,
-    /// InventoryAllocated was told.
+    /// Every unit was held, or gone, at the last answer.
     allocated: bool,
     ended: Option<Ended>,
     /// Of the configuration by which the order was last judged.
@@ -82,17 +81,6 @@ impl OrderRow {
             codes.insert("SEQUENCE_GAP");
         }
         codes
-    }
-
-    /// Every unit that is still to be shipped is reserved.
-    fn is_allocated(&self) -> bool {
-        let mut due = self.order.lines.iter().filter(|line| line.sku.is_some()).map(|line| {
-            let open = line.ordered - line.cancelled - line.shipped;
-            let answers = self.allocations.iter().filter(|answer| answer.line_id == line.line_id);
-            (open, answers.map(|answer| answer.reserved).sum::<i64>())
-        });
-        let any = due.clone().any(|(open, _)| open > 0);
-        any && due.all(|(open, reserved)| open == reserved)
     }
 
     fn judged_by(&mut self, ctx: &Context<'_>) {
@@ -220,13 +208,8 @@ pub fn hold_state(ctx: &mut Context<'_>, key: &[u8], hold: &HoldState) -> Result
         let cause = Cause { id: exceptions::position_cause(ctx.trace()), ..Cause::default() };
         let at = row.order.as_of.unwrap_or(ctx.at());
         let who = Who::of(key)?;
-        if !row.allocated && row.is_allocated() {
-            row.allocated = true;
-            let kind = EventKind::InventoryAllocated;
-            let event = Event { kind, lines: Vec::new(), delivery_id: None };
-            records::event(ctx, &row, &publish::Subject { who, cause: &cause, at }, &event)?;
-        }
         row.emit_view(ctx, who, &cause, at)?;
+        row.watch_allocation(ctx, &publish::Subject { who, cause: &cause, at })?;
     }
     ctx.put(&ORDERS, key, &row)
 }

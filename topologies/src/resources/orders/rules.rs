@@ -169,7 +169,7 @@ fn raise(order: &mut Order, crossed: Crossed, outcomes: &mut Vec<Outcome>) {
 }
 
 /// Whatever does not hold any more ends, whichever message ended it.
-pub(super) fn clear_ended(order: &mut Order) {
+fn clear_ended(order: &mut Order) {
     if order.conditions.is_empty() {
         return;
     }
