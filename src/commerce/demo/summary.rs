@@ -228,7 +228,9 @@ fn drifts(topics: &Topics, open: &[Drift]) -> Drifts {
         since: drift.first_seen.clone(),
     });
     drifts.open.extend(still_open);
-    drifts.open.sort_by(|left, right| (&left.since, &left.entity).cmp(&(&right.since, &right.entity)));
+    drifts.open.sort_by(|left, right| {
+        (&left.since, &left.entity).cmp(&(&right.since, &right.entity))
+    });
     drifts
 }
 
