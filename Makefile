@@ -11,6 +11,7 @@ help: ## Shows this list
 
 demo: ## A day of commerce on the embedded log; ARGS="--orders 1000 --once" and so on
 	@scripts/setup build
+	@scripts/own-target
 	cargo run --release --quiet --bin aplomb -- demo $(ARGS)
 
 test: ## All tests, also on a real Kafka that it fetches and starts

@@ -1,4 +1,18 @@
-//! stub
+//! Aplomb: an exactly-once, stateful stream processor on Apache Kafka and RocksDB.
+//!
+//! What it is: a runtime as one knows it from Kafka Streams (tasks, changelogs, restore,
+//! rebalance, timers, views), and the commerce topology that runs on it by default. What it is
+//! not: it knows no commerce by itself. Without the feature `commerce` any
+//! [`aplomb_state::topology::Topology`] can be run with [`worker`] or, in memory, with [`driver`].
+//!
+//! # Layout
+//! - [`log`]: the seam to the broker; [`kafka`] and [`embedded`] are its two sides.
+//! - [`application`], [`config`], [`names`], [`topics`]: what runs, and what it is called.
+//! - [`worker`]: the loop; [`task`], [`open`], [`restore`], [`changelog`], [`position`]: its parts.
+//! - [`runtime`]: a process with its threads; [`driver`]: one worker in virtual time.
+//! - [`replay`], [`verify`]: what would it give, and is it right?
+//! - [`http`], [`status`], [`metrics`], [`logging`], [`describe`]: for people.
+//! - `cli`, `commerce`: the binary.
 
 pub mod application;
 pub mod changelog;

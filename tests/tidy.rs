@@ -7,7 +7,7 @@ use std::{
 
 const LINES_MAX: usize = 600;
 const WIDTH_MAX: usize = 100;
-/// Of a line with a text literal, which rustfmt leaves in one piece.
+/// Of a line with a text literal, which rustfmt leaves in one piece. JSON in a literal has no limit.
 const WIDTH_MAX_WITH_TEXT: usize = 110;
 const FUNCTION_LINES_MAX: usize = 70;
 
@@ -85,6 +85,9 @@ fn files_and_lines_are_short() -> io::Result<()> {
         }
         for (number, line) in file.text.lines().enumerate() {
             let width = line.chars().count();
+            if line.contains("{\"") || line.contains("\":") {
+                continue;
+            }
             let most = if line.contains('"') { WIDTH_MAX_WITH_TEXT } else { WIDTH_MAX };
             if width > most {
                 let place = format!("{}:{}", file.path, number + 1);

@@ -184,7 +184,12 @@ impl Consumer for KafkaConsumer {
             list.add(topic, -1, 0).map_err(|failure| fail(&failure))?;
         }
         self.topics = topics.to_vec();
-        self.client.subscribe(&list).map_err(|failure| fail(&failure))
+        let subscribed = match topics {
+            // Leaves the group, once the revocation that follows was answered.
+            [] => self.client.unsubscribe(),
+            _ => self.client.subscribe(&list),
+        };
+        subscribed.map_err(|failure| fail(&failure))
     }
 
     fn poll(&mut self, wait: Duration) -> Result<Option<GroupEvent>, Error> {
@@ -192,6 +197,7 @@ impl Consumer for KafkaConsumer {
         loop {
             // IMPORTANT: forget old rings before looking, or a ring in between is lost.
             self.wake.clear();
+            let is_over = Instant::now() >= until;
             self.serve()?;
             if let Some(event) = self.events.pop_front() {
                 self.asked = Some(Asked::by(&event));
@@ -199,14 +205,12 @@ impl Consumer for KafkaConsumer {
             }
             self.start_due()?;
             self.inputs.iter_mut().for_each(Input::fill);
-            if self.inputs.iter().any(Input::is_ready) {
+            if is_over || self.inputs.iter().any(Input::is_ready) {
                 return Ok(None);
             }
             let is_due = self.inputs.iter().any(|input| input.state == State::Due);
             let next = if is_due { until.min(Instant::now() + DUE) } else { until };
-            if !self.wake.wait(next) && Instant::now() >= until {
-                return Ok(None);
-            }
+            self.wake.wait(next);
         }
     }
 

@@ -36,6 +36,9 @@ pub mod settings;
 pub mod skus;
 pub mod time;
 
+#[cfg(test)]
+mod testing;
+
 /// Raised with every change of the handlers by which they could fold the same inbox differently.
 const FOLD_VERSION: FoldVersion = FoldVersion(1);
 

@@ -9,7 +9,8 @@ use aplomb_topologies::{messages::skus::*, outputs};
 use skus_support::{Scenario, Shop, Step, at, deletion, delta, json, order, reading, snapshot};
 
 /// A warehouse feeds stock.
-const WAREHOUSE: &str = r#"{"flows": [{"name": "wms", "topic": "sor.wms.stock.v1", "system": "wms", "kind": "stock"}]}"#;
+const WAREHOUSE: &str = r#"{"flows": [
+    {"name": "wms", "topic": "sor.wms.stock.v1", "system": "wms", "kind": "stock"}]}"#;
 
 #[test]
 fn cases_1_to_5_holds_are_placed_once_and_summed() {

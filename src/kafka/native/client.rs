@@ -34,9 +34,12 @@ impl ClientEvents for Silent {
 /// One librdkafka client. Queues and messages must be gone before it is dropped.
 pub struct Client {
     raw: NonNull<sys::rd_kafka_t>,
-    /// Called through a pointer to the inner box while the client lives.
-    _events: Box<Box<dyn ClientEvents>>,
+    /// Called through a pointer while the client lives.
+    _hooks: Box<Hooks>,
 }
+
+/// What librdkafka's opaque pointer leads to: a thin pointer, unlike one to the trait's object.
+struct Hooks(Box<dyn ClientEvents>);
 
 // SAFETY: librdkafka's handle may be used from any thread, and from many at once.
 unsafe impl Send for Client {}
@@ -69,13 +72,13 @@ impl Client {
             KafkaError::ClientConfig(_, reason, key, _) => format!("property {key}: {reason}"),
             other => other.to_string(),
         })?;
-        let events = Box::new(events);
+        let hooks = Box::new(Hooks(events));
         let mut reason: [c_char; 512] = [0; 512];
-        // SAFETY: `native` is a live configuration. The opaque pointer leads to the inner box,
-        // which stays where it is until after `rd_kafka_destroy`. `rd_kafka_new` takes the
+        // SAFETY: `native` is a live configuration. The opaque pointer leads to the hooks,
+        // whose box stays where it is until after `rd_kafka_destroy`. `rd_kafka_new` takes the
         // configuration over only if it succeeds; then it is forgotten here.
         let raw = unsafe {
-            let opaque: *const Box<dyn ClientEvents> = &raw const *events;
+            let opaque: *const Hooks = &raw const *hooks;
             sys::rd_kafka_conf_set_opaque(native.ptr(), opaque.cast_mut().cast());
             sys::rd_kafka_conf_set_log_cb(native.ptr(), Some(on_log));
             if kind == sys::rd_kafka_type_t::RD_KAFKA_CONSUMER {
@@ -92,7 +95,7 @@ impl Client {
             return Err(unsafe { text(reason.as_ptr()) });
         };
         std::mem::forget(native);
-        Ok(Self { raw, _events: events })
+        Ok(Self { raw, _hooks: hooks })
     }
 
     pub(super) fn raw(&self) -> *mut sys::rd_kafka_t {
@@ -325,9 +328,9 @@ unsafe extern "C" fn on_error(
 ) {
     let code = sys::rd_kafka_resp_err_t::try_from(code)
         .map_or(sys::RDKafkaErrorCode::Unknown, sys::RDKafkaErrorCode::from);
-    // SAFETY: `opaque` leads to the box that the client owns; the reason is a C string.
+    // SAFETY: `opaque` leads to the hooks that the client owns; the reason is a C string.
     unsafe {
-        let events: &Box<dyn ClientEvents> = &*opaque.cast_const().cast();
+        let Hooks(events) = &*opaque.cast_const().cast::<Hooks>();
         events.error(Failure::new(code, text(reason)));
     }
 }
@@ -337,10 +340,10 @@ unsafe extern "C" fn on_delivery(
     message: *const sys::rd_kafka_message_t,
     opaque: *mut c_void,
 ) {
-    // SAFETY: `opaque` leads to the box that the client owns; the message is live for the length
+    // SAFETY: `opaque` leads to the hooks that the client owns; the message is live for the length
     // of the call, and its private field is the number that was given to `send`.
     unsafe {
-        let events: &Box<dyn ClientEvents> = &*opaque.cast_const().cast();
+        let Hooks(events) = &*opaque.cast_const().cast::<Hooks>();
         let (result, receipt) = Message::delivery(message);
         events.delivered(result, receipt);
     }

@@ -162,17 +162,16 @@ impl Wake {
     }
 
     /// Waits for a ring since the last `clear`, at most until `until`.
-    pub fn wait(&self, until: Instant) -> bool {
+    pub fn wait(&self, until: Instant) {
         let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
         while !*rung {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return false;
+                return;
             }
             let waited = self.bell.wait_timeout(rung, left);
             rung = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        true
     }
 }
 

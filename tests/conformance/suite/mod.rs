@@ -130,9 +130,12 @@ pub fn topic(
     }])?;
     // A broker may say that a topic exists before it can be written.
     let all = partitions_of(&name, partitions);
-    until(fixture, "the new topic", || {
-        Ok(fixture.log().watermarks(&all, Isolation::ReadUncommitted).ok())
-    })?;
+    let mut refused = None;
+    let ready = until(fixture, "the new topic", || {
+        let ends = fixture.log().watermarks(&all, Isolation::ReadUncommitted);
+        Ok(ends.map_err(|error| refused = Some(error)).ok())
+    });
+    ready.map_err(|vain| format!("{vain}: {refused:?}"))?;
     Ok(name)
 }
 

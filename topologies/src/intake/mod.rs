@@ -180,10 +180,9 @@ fn check_clock(
         },
         flow,
         detail: format!("a timestamp is {ahead_ms} ms ahead of the record's own"),
-        severity: None,
-        amount_at_risk: None,
         at: external.timestamp,
         cause: Cause { id: cause, ..Cause::default() },
+        ..Raise::default()
     };
     exceptions::raise(ctx, &raise)
 }

@@ -13,7 +13,6 @@ mod plain;
 pub mod sequencer;
 
 use aplomb_state::{
-    codec,
     context::Context,
     record::{Record, Subject, Timer},
     rejection::Rejection,
@@ -77,9 +76,7 @@ impl Stage for Resources {
     }
 
     fn handle(&self, ctx: &mut Context<'_>, record: &Record<'_>) -> Result<(), Rejection> {
-        let message = codec::decode::<ResourceMessage>(record.body)
-            .map_err(|error| Rejection::new("CONTRACT_VIOLATION", "message", error.to_string()))?;
-        match message {
+        match ctx.decode(record.body)? {
             ResourceMessage::Notification(notification) => notify(ctx, record, notification),
             ResourceMessage::HoldState(hold) => orders::hold_state(ctx, record.key, &hold),
         }

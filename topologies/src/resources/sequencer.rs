@@ -33,8 +33,8 @@ pub struct Sequence {
     ahead: Vec<Ahead>,
     /// Given up, ascending and disjoint.
     missing: Vec<Range>,
-    /// History before the first message seen was never told.
-    adopted: bool,
+    /// The first number seen, where history before it was never told.
+    adopted_at: Option<u64>,
     /// What follows waits for the content of the last one, however long.
     held: bool,
     /// The deadline of the open gap, as scheduled.
@@ -122,13 +122,16 @@ impl Sequence {
 
     /// History is missing at the front.
     pub fn is_partial(&self) -> bool {
-        self.adopted && !self.missing.is_empty()
+        self.missing.iter().any(|range| !self.is_gap(range))
     }
 
     /// Numbers are missing behind what was seen.
     pub fn has_gap(&self) -> bool {
-        let front = usize::from(self.adopted && self.missing.first().is_some_and(|r| r.from == 1));
-        self.missing.len() > front
+        self.missing.iter().any(|range| self.is_gap(range))
+    }
+
+    fn is_gap(&self, range: &Range) -> bool {
+        self.adopted_at.is_none_or(|first| range.from > first)
     }
 
     pub fn has_missing(&self) -> bool {
@@ -267,7 +270,7 @@ impl Sequence {
         }
         self.last = range.to;
         if unseen {
-            self.adopted = true;
+            self.adopted_at = Some(first);
             return Some(GivenUp::Adopted(range));
         }
         Some(GivenUp::Gap(range))

@@ -52,7 +52,7 @@ impl Site<'_, '_> {
             let at = self.on.when;
             let watch = *drifts.of(finding.kind);
             let input = if finding.differs {
-                let grace_ms = if watch.is_at_rest() { self.grace_ms()? } else { 0 };
+                let grace_ms = if watch.is_at_rest() { self.grace_ms(finding.kind)? } else { 0 };
                 Input::Differ { at, values: finding.values, grace_ms }
             } else {
                 Input::Agree { at }
@@ -115,10 +115,12 @@ impl Site<'_, '_> {
         Finding { kind: DriftKind::Oversold, values, tolerance: 0, differs }
     }
 
-    fn grace_ms(&mut self) -> Result<i64, Rejection> {
+    /// OVERSOLD compares holds with what is on hand, both kept here: there is no other feed to
+    /// wait for, only commercetools' settling.
+    fn grace_ms(&mut self, kind: DriftKind) -> Result<i64, Rejection> {
         let settle_ms = self.settings.rules.settle_ms;
-        if self.ledger.physical.is_none() {
-            return Ok(drift::grace_ms(settle_ms, None));
+        if kind == DriftKind::Oversold {
+            return Ok(settle_ms);
         }
         let sources = self.ctx.get(&SOURCES, &self.on.at)?.unwrap_or_default();
         let flow = self.settings.flow(&sources.warehouse.flow);

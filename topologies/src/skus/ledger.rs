@@ -393,5 +393,4 @@ impl Releases {
 }
 
 #[cfg(test)]
-#[path = "ledger_test.rs"]
 mod tests;

@@ -250,5 +250,4 @@ pub fn is_whole(hold: &Hold) -> bool {
 }
 
 #[cfg(test)]
-#[path = "place_test.rs"]
 mod tests;

@@ -361,8 +361,8 @@ impl Stage for Listener {
     fn handle(&self, ctx: &mut Context<'_>, record: &Record<'_>) -> Result<(), Rejection> {
         let line = if self.0 == "cases" {
             match codec::decode(record.body).unwrap() {
-                CaseMessage::Raise(raise) => format!("raise {}", raise.key.code),
-                CaseMessage::Clear(clear) => format!("clear {}", clear.key.code),
+                CaseMessage::Raise(raise) => format!("raise {}", raise.message.key.code),
+                CaseMessage::Clear(clear) => format!("clear {}", clear.message.key.code),
             }
         } else {
             let Ok(ResourceMessage::HoldState(state)) = codec::decode(record.body) else {

@@ -138,8 +138,6 @@ pub fn judge(dimension: Dimension, from: Option<State>, to: State, reopen: Reope
 }
 
 impl Dimension {
-    pub const ALL: [Self; 3] = [Self::Order, Self::Payment, Self::Shipment];
-
     /// Its name as a field of an order.
     pub fn name(self) -> &'static str {
         match self {
@@ -226,7 +224,7 @@ mod tests {
                 .iter()
                 .map(|to| match judge(dimension, from, *to, Reopen::Forbidden) {
                     Change::Same => '-',
-                    Change::Legal => 'l',
+                    Legal => 'l',
                     Change::Warned => 'w',
                     Change::Illegal => 'x',
                     Change::TerminalLeft => 't',
@@ -252,7 +250,7 @@ mod tests {
 
     #[test]
     fn names_belong_to_their_dimension() {
-        for dimension in Dimension::ALL {
+        for dimension in [Dimension::Order, Dimension::Payment, Dimension::Shipment] {
             for state in dimension.states() {
                 assert_eq!(dimension.state(state.name()), Some(*state));
             }

@@ -1,0 +1,102 @@
+//! A broker of this test's own, so that it can be restarted.
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use aplomb::{
+    kafka::{KafkaLog, KafkaSettings},
+    log::{Committed, Isolation, Log, TopicDescription},
+};
+use aplomb_state::ids::TopicPartition;
+
+use crate::Outcome;
+
+pub const NOTIFICATIONS: &str = "commercetools.notifications.v1";
+
+pub struct Broker {
+    name: String,
+    pub bootstrap: String,
+    pub log: KafkaLog,
+}
+
+impl Broker {
+    /// `None`, with a line that says so, where a real Kafka is neither there nor required.
+    pub fn start() -> Outcome<Option<Self>> {
+        let name = format!("faults-{}", std::process::id());
+        let output = script(&["start", &name])?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let Some(bootstrap) = text.lines().find_map(|line| line.strip_prefix("bootstrap=")) else {
+            let why = String::from_utf8_lossy(&output.stderr);
+            if std::env::var("APLOMB_REQUIRE_KAFKA").as_deref() == Ok("1") {
+                return Err(format!("a real Kafka is required: {why}").into());
+            }
+            println!("skipped: no real Kafka can be started here: {why}");
+            return Ok(None);
+        };
+        let log = KafkaLog::connect(KafkaSettings::new(bootstrap, "faults-test"))?;
+        Ok(Some(Self { name, bootstrap: bootstrap.to_owned(), log }))
+    }
+
+    pub fn restart(&self) -> Outcome {
+        let output = script(&["restart", &self.name])?;
+        if output.status.success() { Ok(()) } else { Err(format!("restart: {output:?}").into()) }
+    }
+
+    pub fn create_input(&self, partitions: i32) -> Outcome {
+        let name = NOTIFICATIONS.into();
+        self.log.create_topics(&[TopicDescription { name, partitions, config: vec![] }])?;
+        Ok(())
+    }
+
+    /// Until the group has committed every notification, and the inboxes hold nothing but ticks
+    /// that came in meanwhile.
+    pub fn wait_until_handled(&self, group: &str, limit: Duration) -> Outcome {
+        let external = partitions(NOTIFICATIONS, 8);
+        let mut inboxes = Vec::new();
+        for stage in ["resources", "skus", "cases"] {
+            inboxes.extend(partitions(&format!("{group}.inbox.{stage}"), 8));
+        }
+        let deadline = Instant::now() + limit;
+        let mut calm = 0;
+        while calm < 3 {
+            let left = self.lag(group, &external)?;
+            let inner = self.lag(group, &inboxes)?;
+            // A tick and its transaction's marker per partition may be under way.
+            let quiet = left == Some(0) && inner.is_some_and(|lag| lag <= 4 * 24);
+            calm = if quiet { calm + 1 } else { 0 };
+            if Instant::now() > deadline {
+                return Err(
+                    format!("not handled in time: {left:?} outside, {inner:?} within").into()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        Ok(())
+    }
+
+    fn lag(&self, group: &str, partitions: &[TopicPartition]) -> Outcome<Option<i64>> {
+        let committed = self.log.committed(group, partitions, Duration::from_secs(1))?;
+        let marks = self.log.watermarks(partitions, Isolation::ReadUncommitted)?;
+        let lags = committed.iter().zip(marks).map(|(committed, marks)| match committed {
+            Committed::At { next, .. } => Some((marks.high.0 - next.0).max(0)),
+            Committed::None | Committed::Unstable => None,
+        });
+        Ok(lags.sum())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = script(&["stop", &self.name, "--kill"]);
+    }
+}
+
+fn script(arguments: &[&str]) -> std::io::Result<std::process::Output> {
+    Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka")).args(arguments).output()
+}
+
+fn partitions(topic: &str, count: i32) -> Vec<TopicPartition> {
+    (0..count).map(|partition| TopicPartition::new(topic, partition)).collect()
+}
