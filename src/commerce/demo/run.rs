@@ -134,7 +134,8 @@ impl Run {
         let now = self.driver.now();
         let mut inputs = application.external_partitions();
         inputs.extend(application.inbox_partitions());
-        let committed = self.driver.log.committed(&application.id, &inputs, std::time::Duration::ZERO);
+        let committed =
+            self.driver.log.committed(&application.id, &inputs, std::time::Duration::ZERO);
         let committed = committed.unwrap_or_default();
         let tasks = inputs.into_iter().zip(committed).filter_map(|(input, committed)| {
             let stage = application.stage_of(&input)?;

@@ -22,7 +22,8 @@ impl Server {
             .map_err(|error| format!("http: {error}"))?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let status = run.status();
-        let bound = http::Server::bind(listen, status.clone(), metrics::install().ok(), run.clock());
+        let bound =
+            http::Server::bind(listen, status.clone(), metrics::install().ok(), run.clock());
         let server = runtime.block_on(bound).map_err(|error| {
             format!("port {port} cannot be used ({error}); choose another one with --port")
         })?;

@@ -6,9 +6,7 @@ use aplomb_topologies::outputs;
 
 use super::{
     inputs::Inputs,
-    records::{
-        Case, Drift, InventoryEvent, OrderView, Reservation, Topics, Verdict, header,
-    },
+    records::{Case, Drift, InventoryEvent, OrderView, Reservation, Topics, Verdict, header},
 };
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -228,7 +226,9 @@ fn drifts(topics: &Topics, open: &[Drift]) -> Drifts {
         since: drift.first_seen.clone(),
     });
     drifts.open.extend(still_open);
-    drifts.open.sort_by(|left, right| (&left.since, &left.entity).cmp(&(&right.since, &right.entity)));
+    drifts
+        .open
+        .sort_by(|left, right| (&left.since, &left.entity).cmp(&(&right.since, &right.entity)));
     drifts
 }
 
