@@ -7,7 +7,7 @@ use std::{
 
 use aplomb::{
     kafka::{KafkaLog, KafkaSettings},
-    log::{Committed, Isolation, Log, TopicDescription},
+    log::{Class, Committed, Isolation, Log, TopicDescription},
 };
 use aplomb_state::ids::TopicPartition;
 
@@ -76,9 +76,17 @@ impl Broker {
         Ok(())
     }
 
+    /// `None`: not to be known at this moment.
     fn lag(&self, group: &str, partitions: &[TopicPartition]) -> Outcome<Option<i64>> {
-        let committed = self.log.committed(group, partitions, Duration::from_secs(1))?;
-        let marks = self.log.watermarks(partitions, Isolation::ReadUncommitted)?;
+        let asked = self
+            .log
+            .committed(group, partitions, Duration::from_secs(1))
+            .and_then(|all| Ok((all, self.log.watermarks(partitions, Isolation::ReadUncommitted)?)));
+        let (committed, marks) = match asked {
+            Ok(answer) => answer,
+            Err(error) if error.class == Class::Retry => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let lags = committed.iter().zip(marks).map(|(committed, marks)| match committed {
             Committed::At { next, .. } => Some((marks.high.0 - next.0).max(0)),
             Committed::None | Committed::Unstable => None,

@@ -41,6 +41,8 @@ impl Service {
                 partitions = 8
                 [worker]
                 threads = 2
+                [log]
+                filter = "info,aplomb=debug,librdkafka=error"
                 [http]
                 listen = "127.0.0.1:{port}"
                 [bootstrap]
@@ -125,7 +127,7 @@ impl Service {
 
     pub fn last_lines(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().rev().take(30).collect();
+        let lines: Vec<&str> = text.lines().rev().take(400).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 }
@@ -135,9 +137,8 @@ impl Drop for Service {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
-            if std::thread::panicking() {
-                println!("{}", self.last_lines());
-            }
+            // Still running at the end of the test: it has failed.
+            println!("{}", self.last_lines());
         }
     }
 }

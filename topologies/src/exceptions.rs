@@ -76,18 +76,11 @@ pub fn reject(
     raise(ctx, &told)
 }
 
-/// The case of a rejection: its entity is the flow and its discriminator the rule, so that one
-/// broken contract is one case with a count.
+/// The case of a rejection, with the rule as discriminator.
 pub fn rejection_raise(ctx: &Context<'_>, subject: &Subject<'_>, rejection: &Rejection) -> Raise {
     let trace = subject.trace;
     Raise {
-        key: CaseKey {
-            project: NO_PROJECT.to_owned(),
-            code: code_of(rejection).to_owned(),
-            entity_type: "flow".to_owned(),
-            entity_id: trace.flow.clone(),
-            discriminator: rejection.rule.to_string(),
-        },
+        key: rejection_key(subject, rejection),
         flow: trace.flow.clone(),
         severity: None,
         detail: detail_of(subject, rejection).into_owned(),
@@ -97,7 +90,33 @@ pub fn rejection_raise(ctx: &Context<'_>, subject: &Subject<'_>, rejection: &Rej
     }
 }
 
-/// Writes the subject's bytes as they came, with what went wrong in headers of Kafka Streams' names.
+/// A code about a record has the flow as entity, so that one broken contract is one case with a
+/// count. Any other is about the actor that the record had reached.
+fn rejection_key(subject: &Subject<'_>, rejection: &Rejection) -> CaseKey {
+    let code = code_of(rejection);
+    let actor = subject.actor.filter(|_| !about_the_record(code));
+    let actor = actor.and_then(|key| std::str::from_utf8(key).ok());
+    let mut parts = actor.unwrap_or_default().splitn(3, ':');
+    let (project, entity_type, entity_id) = match (parts.next(), parts.next(), parts.next()) {
+        (Some(project), Some(entity_type), Some(id)) => (project, entity_type, id),
+        (Some(project), Some(sku), None) => (project, "sku", sku),
+        _ => (NO_PROJECT, "flow", subject.trace.flow.as_str()),
+    };
+    CaseKey {
+        project: project.to_owned(),
+        code: code.to_owned(),
+        entity_type: entity_type.to_owned(),
+        entity_id: entity_id.to_owned(),
+        discriminator: rejection.rule.to_string(),
+    }
+}
+
+fn about_the_record(code: &str) -> bool {
+    matches!(code, "MALFORMED_JSON" | "CONTRACT_VIOLATION" | "SCHEMA_INCOMPATIBLE")
+        || code.starts_with("UNKNOWN_")
+}
+
+/// Writes the subject's bytes as they came. What went wrong is in headers of Kafka Streams' names.
 pub fn dead_letter(
     ctx: &mut Context<'_>,
     subject: &Subject<'_>,
@@ -202,6 +221,30 @@ mod tests {
         ];
         for (given, expected) in rows {
             assert_eq!(code_of(&Rejection::new(given, "rule", "")), expected);
+        }
+    }
+
+    #[test]
+    fn a_rejection_is_about_the_flow_or_about_its_actor() {
+        // (code, actor, project, entity type, entity id)
+        let rows = [
+            ("CONTRACT_VIOLATION", Some("acme:order:o1"), "~", "flow", "ct"),
+            ("UNKNOWN_MESSAGE_TYPE", Some("acme:order:o1"), "~", "flow", "ct"),
+            ("DUPLICATE_CONFLICT", Some("acme:order:o1"), "acme", "order", "o1"),
+            ("INV_INVARIANT", Some("acme:A-1"), "acme", "sku", "A-1"),
+            ("ENV_MISMATCH", None, "~", "flow", "ct"),
+        ];
+        let trace = Trace { flow: "ct".into(), ..Trace::default() };
+        for (code, actor, project, entity_type, entity_id) in rows {
+            let actor = actor.map(str::as_bytes);
+            let subject = Subject { key: None, value: None, headers: &[], trace: &trace, actor };
+            let key = rejection_key(&subject, &Rejection::new(code, "rule", ""));
+            assert_eq!(key.project, project, "{code}");
+            assert_eq!(
+                (key.entity_type.as_str(), key.entity_id.as_str()),
+                (entity_type, entity_id)
+            );
+            assert_eq!(key.discriminator, "rule");
         }
     }
 

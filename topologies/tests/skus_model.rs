@@ -83,7 +83,7 @@ fn latest(shop: &Shop, topic: &str) -> BTreeMap<Vec<u8>, Value> {
 }
 
 fn number(value: &Value, field: &str) -> i64 {
-    value[field].as_i64().unwrap_or_else(|| panic!("{field} of {value}"))
+    value[field].as_i64().expect("a number")
 }
 
 fn check(shop: &Shop, told: &[String]) {

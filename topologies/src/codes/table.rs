@@ -8,7 +8,8 @@ use super::{
 };
 
 macro_rules! codes {
-    ($($severity:ident $sla:ident $owner:literal $actions:tt $effect:literal: $($name:ident)+;)*) => {
+    ($($severity:ident $sla:ident $owner:literal $actions:tt $effect:literal:
+        $($name:ident)+;)*) => {
         /// Every code there is.
         pub const CODES: &[Code] = &[$($(Code {
             name: stringify!($name),

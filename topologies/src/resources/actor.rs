@@ -71,14 +71,14 @@ pub trait Resource: Format + DeserializeOwned + Default {
     /// The message was rejected; its number is consumed.
     fn skip(&mut self, ctx: &mut Context<'_>, message: &Delivered<'_>) -> Result<(), Rejection>;
     /// A late message fills a gap. `base` is the row before the gap, `log` everything since in
-    /// sequence, the late one included.
+    /// sequence, the late one included. True: the resource is deleted by one of them.
     fn refold(
         &mut self,
         ctx: &mut Context<'_>,
         base: Self,
         log: &[Delivered<'_>],
         late: &Delivered<'_>,
-    ) -> Result<(), Rejection>;
+    ) -> Result<bool, Rejection>;
     /// A late message can no longer be folded in.
     fn too_late(&mut self, ctx: &mut Context<'_>, message: &Delivered<'_>)
     -> Result<(), Rejection>;

@@ -211,19 +211,22 @@ impl Resource for EntryRow {
         base: Self,
         log: &[Delivered<'_>],
         late: &Delivered<'_>,
-    ) -> Result<(), Rejection> {
-        let mut entry = base.entry;
+    ) -> Result<bool, Rejection> {
+        let who = Who::of(late.key)?;
+        self.entry = base.entry;
         for message in log {
-            match entry.apply(message) {
-                Err(rejection) if message.head.sequence == late.head.sequence => {
-                    return Err(rejection);
+            let head = &message.head;
+            match self.entry.apply(message) {
+                Ok(Effect::Delete) => {
+                    self.delete(ctx, who, head.created_at, &head.cause())?;
+                    return Ok(true);
                 }
+                Err(rejection) if head.sequence == late.head.sequence => return Err(rejection),
                 // The others were refused when their turn came.
-                _ => {}
+                Ok(Effect::Nothing | Effect::Read) | Err(_) => {}
             }
         }
-        self.entry = entry;
-        self.forward(ctx, Who::of(late.key)?)
+        self.forward(ctx, who).map(|()| false)
     }
 
     fn too_late(&mut self, _: &mut Context<'_>, _: &Delivered<'_>) -> Result<(), Rejection> {

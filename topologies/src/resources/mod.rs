@@ -133,3 +133,6 @@ fn notify(
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod properties;

@@ -50,8 +50,8 @@ impl Resource for PlainRow {
         _: Self,
         _: &[Delivered<'_>],
         _: &Delivered<'_>,
-    ) -> Result<(), Rejection> {
-        Ok(())
+    ) -> Result<bool, Rejection> {
+        Ok(false)
     }
 
     fn too_late(&mut self, _: &mut Context<'_>, _: &Delivered<'_>) -> Result<(), Rejection> {

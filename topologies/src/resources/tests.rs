@@ -441,3 +441,33 @@ fn other_resources_are_put_in_sequence_without_effect() {
     deliver(&mut tester, &customer(2, "CustomerEmailChanged"), 3 * MINUTE_MS);
     assert_eq!(cases(&tester)[1..], ["SEQUENCE_GAP/customer/ clear"]);
 }
+
+#[test]
+fn deliveries_can_be_changed_and_taken_back() {
+    let updated = |sequence, old: i64, new: i64| {
+        let items = |quantity| json!([{"id": "l1", "quantity": quantity}]);
+        let body = json!({"deliveryId": "d1", "items": items(new), "oldItems": items(old)});
+        order_message(sequence, "DeliveryItemsUpdated", body)
+    };
+    let removed = order_message(6, "DeliveryRemoved", json!({"delivery": {"id": "d1"}}));
+    // (message, shipped, open codes)
+    let rows = [
+        (delivery(2, "d1", "l1", 1), 1, json!([])),
+        (updated(3, 1, 2), 2, json!([])),
+        (updated(4, 1, 5), 3, json!(["ORDER_OVERDELIVERED", "ORDER_VIEW_DIVERGED"])),
+        (updated(5, 5, 1), 1, json!([])),
+        (removed, 0, json!([])),
+    ];
+    let mut tester = tester();
+    deliver(&mut tester, &order_created(1), 0);
+    for ((message, shipped, codes), at_ms) in rows.into_iter().zip(1..) {
+        deliver(&mut tester, &message, at_ms);
+        let view = view(&tester);
+        assert_eq!(view["lines"][0]["shipped"], shipped, "{message}");
+        assert_eq!(view["lines"][0]["reserved"], 3 - shipped, "{message}");
+        assert_eq!(view["openCodes"], codes, "{message}");
+    }
+    let allocated = shown(&tester, outputs::ORDER_EVENTS);
+    let allocated = allocated.iter().filter(|event| event.contains("InventoryAllocated"));
+    assert_eq!(allocated.count(), 1);
+}

@@ -120,8 +120,8 @@ impl Stage for Skus {
         let Some((kind, at)) = read_timer_key(timer.key) else {
             return Err(Rejection::new("CONTRACT_VIOLATION", "timer_key", "not a timer of skus"));
         };
-        let on =
-            Occasion { cause: timer_cause(kind, &at, timer.deadline), at, when: timer.deadline };
+        let cause = timer_cause(kind, &at, timer.deadline);
+        let on = Occasion::new(at, cause, timer.deadline);
         let mut site = Site::open(ctx, &settings, on)?;
         match kind {
             ON_HAND_TIMER => site.drift_deadline(DriftKind::OnHand, timer.deadline)?,

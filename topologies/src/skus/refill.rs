@@ -66,7 +66,7 @@ pub fn go_on(
     match continuation {
         Continuation::Refill { actor, location, when, cause, from } => {
             let at = LocationKey::new(actor, location);
-            let mut site = Site::open(ctx, settings, Occasion { at, cause, when })?;
+            let mut site = Site::open(ctx, settings, Occasion::new(at, cause, when))?;
             site.serve(from)?;
             site.close()
         }
@@ -102,7 +102,7 @@ fn judge_entries(
             continue;
         }
         judged = Some(at.clone());
-        let on = Occasion { at, cause: cause.clone(), when: ctx.at() };
+        let on = Occasion::new(at, cause.clone(), ctx.at());
         Site::open(ctx, settings, on)?.close()?;
     }
     let Some((last, _)) = page.last().filter(|_| page.len() == HOLDS_PER_STEP_MAX) else {

@@ -31,6 +31,8 @@ pub struct Occasion {
     pub cause: Cause,
     /// Its event time.
     pub when: Timestamp,
+    /// Who tells of it. Every location counts its own revisions, so it is part of the name.
+    sender: String,
 }
 
 pub struct Site<'c, 'x> {
@@ -281,6 +283,11 @@ impl<'c, 'x> Site<'c, 'x> {
 // === impl Occasion ===
 
 impl Occasion {
+    pub fn new(at: LocationKey, cause: Cause, when: Timestamp) -> Self {
+        let sender = format!("{}:{}", at.actor, at.location);
+        Self { at, cause, when, sender }
+    }
+
     pub fn line<'a>(
         &'a self,
         output: &'static str,
@@ -292,7 +299,7 @@ impl Occasion {
             output,
             key,
             effect,
-            sender: &self.at.actor,
+            sender: &self.sender,
             revision,
             cause: &self.cause,
             subject: self.at.sku(),

@@ -35,7 +35,7 @@ pub fn read_entry(
     sources.entry = Some(entry);
     sources.platform = source(ctx, COMMERCETOOLS, &reading.cause);
     ctx.put(&SOURCES, &at, &sources)?;
-    let on = Occasion { at, cause: reading.cause, when: reading.as_of };
+    let on = Occasion::new(at, reading.cause, reading.as_of);
     let mut site = Site::open(ctx, settings, on)?;
     let restock =
         Restock { in_days: reading.restockable_in_days, expected: reading.expected_delivery };
@@ -81,7 +81,7 @@ pub fn delete_entry(
     known.as_of = known.as_of.max(deleted.as_of);
     sources.platform = source(ctx, COMMERCETOOLS, &deleted.cause);
     ctx.put(&SOURCES, &at, &sources)?;
-    let on = Occasion { at, cause: deleted.cause, when: deleted.as_of };
+    let on = Occasion::new(at, deleted.cause, deleted.as_of);
     let mut site = Site::open(ctx, settings, on)?;
     site.ledger.platform = None;
     site.ledger.as_of = site.ledger.as_of.max(deleted.as_of);
@@ -119,7 +119,7 @@ fn read_snapshot(
 ) -> Result<(), Rejection> {
     let at = LocationKey::new(actor, stock.location.as_str());
     let warehouse = source_of_feed(ctx, &stock);
-    let on = Occasion { at, cause: stock.cause, when: stock.as_of };
+    let on = Occasion::new(at, stock.cause, stock.as_of);
     let mut site = Site::open(ctx, settings, on)?;
     let last = site.ledger.physical;
     if let Some(last) = last.filter(|last| stock.as_of < last.as_of) {
@@ -166,7 +166,7 @@ fn read_delta(
     let id = format!("{}/{event_id}", stock.system);
     let at = LocationKey::new(actor, stock.location.as_str());
     let warehouse = source_of_feed(ctx, &stock);
-    let on = Occasion { at, cause: stock.cause, when: stock.as_of };
+    let on = Occasion::new(at, stock.cause, stock.as_of);
     let mut site = Site::open(ctx, settings, on)?;
     let before = site.ledger.on_hand();
     site.move_stock(stock.as_of, &id, stock.quantity)?;

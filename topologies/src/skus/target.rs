@@ -37,7 +37,7 @@ pub fn handle(
     let before = ctx.get(&HOLDS, &key)?;
     // A target that is not above the last is old: doubled, late or sent again.
     let Some(settled) = place::settle(before.as_ref(), &target) else { return Ok(()) };
-    let on = Occasion { at, cause: target.cause, when: target.as_of };
+    let on = Occasion::new(at, target.cause, target.as_of);
     let mut site = Site::open(ctx, settings, on)?;
     site.ledger.as_of = site.ledger.as_of.max(target.as_of);
     site.apply(&key, before.as_ref(), settled)?;

@@ -3,7 +3,9 @@
 use aplomb_state::{codec, context::Context, ids::Timestamp, record::Timer, rejection::Rejection};
 use serde_bytes::ByteBuf;
 
-use super::{BUFFER, CHECKPOINTS, Checkpoint, Resource, buffer_key, buffer_prefix, drain, rules};
+use super::{
+    BUFFER, CHECKPOINTS, Checkpoint, Erased, Resource, buffer_key, buffer_prefix, drain, end, rules,
+};
 use crate::{
     messages::skus::Cause,
     resources::{
@@ -152,7 +154,9 @@ pub(super) fn heal<R: Resource>(
         for (_, kept) in kept.iter().filter(|(sequence, _)| *sequence <= last) {
             log.push(Delivered::of_kept(key, kept)?);
         }
-        row.refold(ctx, base, &log, message)?;
+        if row.refold(ctx, base, &log, message)? {
+            return end(ctx, key, row, Erased::No);
+        }
         close_if_whole(ctx, key, &mut row)?;
         ctx.put(&R::STORE, key, &row)
     })?;
@@ -160,6 +164,9 @@ pub(super) fn heal<R: Resource>(
         return Ok(());
     }
     let Some(mut row) = ctx.get(&R::STORE, key)? else { return Ok(()) };
+    // Kept like any other: the next late message folds this one, and its refusal, again.
+    let buffer_key = buffer_key(key, message.head.sequence);
+    ctx.put(&BUFFER, &buffer_key[..], &message.kept(R::BYTES))?;
     filled(ctx, message, &mut row)?;
     row.skip(ctx, message)?;
     close_if_whole(ctx, key, &mut row)?;

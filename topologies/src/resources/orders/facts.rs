@@ -1,12 +1,13 @@
 //! What the messages of an order say, as far as a rule needs it: a whitelist. Nothing personal is
 //! read.
 
-use std::borrow::Cow;
-
 use aplomb_state::{ids::Timestamp, rejection::Rejection};
 use serde::{Deserialize, Serialize};
 
-use super::transitions::{Dimension, State};
+use super::{
+    payloads::*,
+    transitions::{Dimension, State},
+};
 use crate::{messages::skus::InventoryMode, outputs::Money, time};
 
 /// A fact with a rule. Everything else about an order is [`Fact::Other`].
@@ -21,6 +22,12 @@ pub enum Fact {
         to: State,
     },
     DeliveryAdded(Delivery),
+    /// Its items now, and what they were.
+    DeliveryChanged {
+        delivery: Delivery,
+        old: Vec<DeliveryItem>,
+    },
+    DeliveryRemoved(String),
     PaymentAdded(String),
     PaymentRemoved(String),
     /// The payload was left out. The type is known all the same.
@@ -98,6 +105,16 @@ pub fn read(message_type: &str, payload: &str) -> Result<Fact, Rejection> {
             let body: DeliveryBody<'_> = body(payload)?;
             delivery(&body.delivery).map(Fact::DeliveryAdded)
         }
+        "DeliveryItemsUpdated" => {
+            let body: DeliveryChange<'_> = body(payload)?;
+            let delivery_id = body.delivery_id.0.into_owned();
+            let (items, old) = (items(&body.items)?, items(&body.old_items)?);
+            Ok(Fact::DeliveryChanged { delivery: Delivery { delivery_id, items }, old })
+        }
+        "DeliveryRemoved" => {
+            let body: DeliveryBody<'_> = body(payload)?;
+            Ok(Fact::DeliveryRemoved(body.delivery.id.0.into_owned()))
+        }
         "OrderPaymentAdded" => {
             let body: PaymentBody<'_> = body(payload)?;
             Ok(Fact::PaymentAdded(body.payment_ref.id.0.into_owned()))
@@ -140,15 +157,20 @@ fn state(dimension: Dimension, name: &Text<'_>) -> Result<State, Rejection> {
 }
 
 fn delivery(delivery: &DeliveryDraft<'_>) -> Result<Delivery, Rejection> {
-    let mut items = Vec::with_capacity(delivery.items.len());
-    for item in &delivery.items {
+    let delivery_id = delivery.id.0.clone().into_owned();
+    Ok(Delivery { delivery_id, items: items(&delivery.items)? })
+}
+
+fn items(drafts: &[ItemDraft<'_>]) -> Result<Vec<DeliveryItem>, Rejection> {
+    let mut items = Vec::with_capacity(drafts.len());
+    for item in drafts {
         if item.quantity < 0 {
             return Err(violation("delivery.items.quantity", "a quantity is negative"));
         }
         let line_id = item.id.0.clone().into_owned();
         items.push(DeliveryItem { line_id, quantity: item.quantity });
     }
-    Ok(Delivery { delivery_id: delivery.id.0.clone().into_owned(), items })
+    Ok(items)
 }
 
 fn created(payload: &str) -> Result<Created, Rejection> {
@@ -206,198 +228,4 @@ fn owned(text: Option<Text<'_>>) -> Option<String> {
 
 fn instant(text: Option<&Text<'_>>) -> Option<Timestamp> {
     text.and_then(|text| time::parse(&text.0))
-}
-
-// --- the payloads
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-#[derive(Deserialize)]
-struct Reference<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-}
-
-#[derive(Deserialize)]
-struct KeyReference<'a> {
-    #[serde(borrow)]
-    key: Text<'a>,
-}
-
-#[derive(Deserialize)]
-struct OrderState<'a> {
-    #[serde(rename = "orderState", borrow)]
-    new: Text<'a>,
-    #[serde(rename = "oldOrderState", default, borrow)]
-    old: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct PaymentState<'a> {
-    #[serde(rename = "paymentState", borrow)]
-    new: Text<'a>,
-    #[serde(rename = "oldPaymentState", default, borrow)]
-    old: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct ShipmentState<'a> {
-    #[serde(rename = "shipmentState", borrow)]
-    new: Text<'a>,
-    #[serde(rename = "oldShipmentState", default, borrow)]
-    old: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct DeliveryBody<'a> {
-    #[serde(borrow)]
-    delivery: DeliveryDraft<'a>,
-}
-
-#[derive(Deserialize)]
-struct DeliveryDraft<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    #[serde(default, borrow)]
-    items: Vec<ItemDraft<'a>>,
-}
-
-#[derive(Deserialize)]
-struct ItemDraft<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    quantity: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PaymentBody<'a> {
-    #[serde(borrow)]
-    payment_ref: Reference<'a>,
-}
-
-#[derive(Deserialize)]
-struct CreatedBody<'a> {
-    #[serde(borrow)]
-    order: OrderDraft<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OrderDraft<'a> {
-    #[serde(default, borrow)]
-    order_number: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    created_at: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    completed_at: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    customer_id: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    store: Option<KeyReference<'a>>,
-    #[serde(default, borrow)]
-    country: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    origin: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    state: Option<Reference<'a>>,
-    #[serde(default, borrow)]
-    order_state: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    payment_state: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    shipment_state: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    total_price: Option<MoneyDraft<'a>>,
-    #[serde(default)]
-    inventory_mode: Option<Mode>,
-    #[serde(default, borrow)]
-    line_items: Vec<LineDraft<'a>>,
-    #[serde(default, borrow)]
-    shipping_info: Option<ShippingInfo<'a>>,
-    #[serde(default, borrow)]
-    shipping: Option<Vec<Shipping<'a>>>,
-    #[serde(default, borrow)]
-    payment_info: Option<PaymentInfo<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct LineDraft<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    #[serde(default, borrow)]
-    product_id: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    product_type: Option<Reference<'a>>,
-    #[serde(default, borrow)]
-    variant: Option<Variant<'a>>,
-    quantity: i64,
-    #[serde(default, borrow)]
-    supply_channel: Option<Reference<'a>>,
-    #[serde(default)]
-    inventory_mode: Option<Mode>,
-}
-
-#[derive(Deserialize)]
-struct Variant<'a> {
-    #[serde(default, borrow)]
-    sku: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct ShippingInfo<'a> {
-    #[serde(default, borrow)]
-    deliveries: Vec<DeliveryDraft<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Shipping<'a> {
-    #[serde(default, borrow)]
-    shipping_info: Option<ShippingInfo<'a>>,
-}
-
-#[derive(Deserialize)]
-struct PaymentInfo<'a> {
-    #[serde(default, borrow)]
-    payments: Vec<Reference<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct MoneyDraft<'a> {
-    cent_amount: i64,
-    #[serde(borrow)]
-    currency_code: Text<'a>,
-    #[serde(default)]
-    fraction_digits: u8,
-}
-
-impl From<MoneyDraft<'_>> for Money {
-    fn from(draft: MoneyDraft<'_>) -> Self {
-        let MoneyDraft { cent_amount, currency_code, fraction_digits } = draft;
-        Self { cent_amount, currency_code: currency_code.0.into_owned(), fraction_digits }
-    }
-}
-
-#[derive(Clone, Copy, Deserialize)]
-enum Mode {
-    None,
-    TrackOnly,
-    ReserveOnOrder,
-    ReserveOnCart,
-}
-
-impl From<Mode> for InventoryMode {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::None => Self::None,
-            Mode::TrackOnly => Self::TrackOnly,
-            Mode::ReserveOnOrder => Self::ReserveOnOrder,
-            Mode::ReserveOnCart => Self::ReserveOnCart,
-        }
-    }
 }

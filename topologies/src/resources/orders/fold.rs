@@ -10,7 +10,8 @@ use aplomb_state::ids::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    facts::{Created, Delivery, Fact},
+    facts::{Created, Delivery, DeliveryItem, Fact},
+    outcomes::{Code, Condition, Event, EventKind, EventLine, Outcome},
     rules,
     transitions::{Dimension, State},
 };
@@ -64,79 +65,6 @@ pub struct Line {
     pub returned: i64,
 }
 
-/// Something that is wrong with the order now. Its place in this list is part of the stored form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Code {
-    IllegalTransition,
-    TerminalLeft,
-    ShippedUnpaid,
-    CompleteNotShipped,
-    CancelledAfterShip,
-    Overdelivered,
-    SkuMissing,
-    ViewDiverged,
-    PayloadMissing,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Condition {
-    pub code: Code,
-    pub discriminator: String,
-}
-
-/// What one message brought about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Event(Event),
-    Verdict(Verdict),
-    /// A condition holds because of this message, be it for the first time or once more.
-    Raised(Condition, String),
-    /// Nothing can follow before the order's content is there.
-    Held,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    pub kind: EventKind,
-    /// Lines with a quantity, where it is about goods.
-    pub lines: Vec<EventLine>,
-    pub delivery_id: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventKind {
-    OrderPlaced,
-    ItemsShipped,
-    OrderDelivered,
-    OrderCompleted,
-    OrderCancelled,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventLine {
-    pub line_id: String,
-    pub sku: Option<String>,
-    pub quantity: i64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// A dimension's name, or `delivery`.
-    pub dimension: &'static str,
-    pub from: Option<State>,
-    pub to: Option<State>,
-    pub judgement: Judgement,
-    /// The table or the cross-field rule that decided.
-    pub rule: &'static str,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Judgement {
-    Legal,
-    LegalWithWarning,
-    Violation,
-}
-
 impl Order {
     /// Folds the next message in.
     pub fn apply(&mut self, head: &Head, fact: &Fact, rules: &Rules) -> Vec<Outcome> {
@@ -161,6 +89,12 @@ impl Order {
                 self.change(*dimension, *from, *to, head, rules, &mut outcomes);
             }
             Fact::DeliveryAdded(delivery) => self.deliver(delivery, rules, &mut outcomes),
+            Fact::DeliveryChanged { delivery, old } => {
+                self.update_delivery(delivery, old, rules, &mut outcomes);
+            }
+            Fact::DeliveryRemoved(delivery_id) => {
+                self.remove_delivery(delivery_id, rules, &mut outcomes);
+            }
             Fact::PaymentAdded(payment) => {
                 if !self.payments.contains(payment) {
                     self.payments.push(payment.clone());
@@ -320,8 +254,60 @@ impl Order {
         if self.deliveries.iter().any(|known| known.delivery_id == delivery.delivery_id) {
             return;
         }
-        let before: Vec<i64> = self.lines.iter().map(|line| line.shipped).collect();
+        let before = self.shipped();
         self.deliveries.push(delivery.clone());
+        self.ship(&before, delivery, rules, outcomes);
+    }
+
+    /// The delivery's items are what the message says, whatever they were.
+    fn update_delivery(
+        &mut self,
+        delivery: &Delivery,
+        old: &[DeliveryItem],
+        rules: &Rules,
+        outcomes: &mut Vec<Outcome>,
+    ) {
+        let before = self.shipped();
+        let known = self.deliveries.iter_mut();
+        let known = known.rev().find(|known| known.delivery_id == delivery.delivery_id);
+        let was = match known {
+            Some(known) => Some(std::mem::replace(&mut known.items, delivery.items.clone())),
+            None => {
+                self.deliveries.push(delivery.clone());
+                None
+            }
+        };
+        let discriminator = delivery.delivery_id.clone();
+        let condition = Condition { code: Code::ViewDiverged, discriminator };
+        if was.as_deref() == Some(old) {
+            self.conditions.remove(&condition);
+        } else if self.known {
+            let detail = format!("delivery {} had other items before", delivery.delivery_id);
+            self.conditions.insert(condition.clone());
+            outcomes.push(Outcome::Raised(condition, detail));
+        }
+        self.ship(&before, delivery, rules, outcomes);
+    }
+
+    /// What it had shipped is held again.
+    fn remove_delivery(&mut self, id: &str, rules: &Rules, outcomes: &mut Vec<Outcome>) {
+        self.deliveries.retain(|known| known.delivery_id != id);
+        self.settle_lines();
+        let removed = Delivery { delivery_id: id.to_owned(), items: Vec::new() };
+        rules::judge_delivery(self, &removed, rules, outcomes);
+    }
+
+    fn shipped(&self) -> Vec<i64> {
+        self.lines.iter().map(|line| line.shipped).collect()
+    }
+
+    fn ship(
+        &mut self,
+        before: &[i64],
+        delivery: &Delivery,
+        rules: &Rules,
+        outcomes: &mut Vec<Outcome>,
+    ) {
         self.settle_lines();
         let shipped = self.lines.iter().zip(before).filter_map(|(line, before)| {
             let quantity = line.shipped - before;
@@ -330,12 +316,8 @@ impl Order {
         });
         let lines: Vec<_> = shipped.collect();
         if !lines.is_empty() {
-            let delivery_id = Some(delivery.delivery_id.clone());
-            outcomes.push(Outcome::Event(Event {
-                kind: EventKind::ItemsShipped,
-                lines,
-                delivery_id,
-            }));
+            let (kind, delivery_id) = (EventKind::ItemsShipped, Some(delivery.delivery_id.clone()));
+            outcomes.push(Outcome::Event(Event { kind, lines, delivery_id }));
         }
         rules::judge_delivery(self, delivery, rules, outcomes);
     }
@@ -389,47 +371,4 @@ fn is_terminal(order: &Order) -> bool {
 
 fn is_shipped(order: &Order) -> bool {
     matches!(order.state(Dimension::Shipment), Some(State::Shipped | State::Delivered))
-}
-
-impl Code {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::IllegalTransition => "ORDER_ILLEGAL_TRANSITION",
-            Self::TerminalLeft => "ORDER_TERMINAL_LEFT",
-            Self::ShippedUnpaid => "ORDER_SHIPPED_UNPAID",
-            Self::CompleteNotShipped => "ORDER_COMPLETE_NOT_SHIPPED",
-            Self::CancelledAfterShip => "ORDER_CANCELLED_AFTER_SHIP",
-            Self::Overdelivered => "ORDER_OVERDELIVERED",
-            Self::SkuMissing => "RESERVE_SKU_MISSING",
-            Self::ViewDiverged => "ORDER_VIEW_DIVERGED",
-            Self::PayloadMissing => "PAYLOAD_MISSING",
-        }
-    }
-
-    /// It is about what we know, not about what happened: it ends with the order.
-    pub fn ends_with_the_order(self) -> bool {
-        matches!(self, Self::SkuMissing | Self::ViewDiverged | Self::PayloadMissing)
-    }
-}
-
-impl EventKind {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OrderPlaced => "OrderPlaced",
-            Self::ItemsShipped => "ItemsShipped",
-            Self::OrderDelivered => "OrderDelivered",
-            Self::OrderCompleted => "OrderCompleted",
-            Self::OrderCancelled => "OrderCancelled",
-        }
-    }
-}
-
-impl Judgement {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Legal => "legal",
-            Self::LegalWithWarning => "legal_with_warning",
-            Self::Violation => "violation",
-        }
-    }
 }

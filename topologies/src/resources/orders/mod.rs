@@ -2,6 +2,8 @@
 
 mod facts;
 mod fold;
+mod outcomes;
+mod payloads;
 mod publish;
 mod records;
 mod refold;
@@ -22,7 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     facts::Fact,
-    fold::{Code, Condition, Order, Outcome},
+    fold::Order,
+    outcomes::{Code, Condition, Outcome},
 };
 use super::{
     actor::{self, Ended, Resource},
@@ -46,6 +49,8 @@ pub struct OrderRow {
     revision: u64,
     order: Order,
     allocations: Vec<Allocation>,
+    /// Every unit was held, or gone, at the last answer.
+    allocated: bool,
     ended: Option<Ended>,
     /// Of the configuration by which the order was last judged.
     rule_hash: String,
@@ -127,7 +132,7 @@ impl Resource for OrderRow {
         base: Self,
         log: &[Delivered<'_>],
         late: &Delivered<'_>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<bool, Rejection> {
         self.refold_order(ctx, base.order, log, late)
     }
 
@@ -202,7 +207,9 @@ pub fn hold_state(ctx: &mut Context<'_>, key: &[u8], hold: &HoldState) -> Result
     if changed {
         let cause = Cause { id: exceptions::position_cause(ctx.trace()), ..Cause::default() };
         let at = row.order.as_of.unwrap_or(ctx.at());
-        row.emit_view(ctx, Who::of(key)?, &cause, at)?;
+        let who = Who::of(key)?;
+        row.emit_view(ctx, who, &cause, at)?;
+        row.watch_allocation(ctx, &publish::Subject { who, cause: &cause, at })?;
     }
     ctx.put(&ORDERS, key, &row)
 }

@@ -6,7 +6,8 @@ use aplomb_state::{codec, context::Context, ids::Timestamp, rejection::Rejection
 
 use super::{
     Ended, OrderRow,
-    fold::{Code, Condition, Line, Order, Outcome},
+    fold::{Line, Order},
+    outcomes::{Code, Condition, Event, EventKind, Outcome},
     records, view,
 };
 use crate::{
@@ -74,9 +75,7 @@ impl OrderRow {
         before: &Before,
         outcomes: &[Outcome],
     ) -> Result<bool, Rejection> {
-        if self.order.deleted {
-            self.order.conditions.retain(|condition| !condition.code.ends_with_the_order());
-        }
+        self.end_conditions();
         for outcome in outcomes {
             match outcome {
                 Outcome::Event(event) => records::event(ctx, self, subject, event)?,
@@ -95,6 +94,22 @@ impl OrderRow {
                 self.target(ctx, subject, line)?;
             }
         }
+        self.show(ctx, subject)
+    }
+
+    /// What is only about our knowledge of an order ends with it.
+    pub(super) fn end_conditions(&mut self) {
+        if self.order.deleted {
+            self.order.conditions.retain(|condition| !condition.code.ends_with_the_order());
+        }
+    }
+
+    /// Writes the view, or its end. True: the order was deleted.
+    pub(super) fn show(
+        &mut self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+    ) -> Result<bool, Rejection> {
         if self.order.deleted {
             self.bury(ctx, subject)?;
             return Ok(true);
@@ -167,6 +182,35 @@ impl OrderRow {
         };
         let key = format!("{}:{sku}", who.project).into_bytes();
         ctx.send("skus", key, &codec::encode(&SkuMessage::HoldTarget(target)))
+    }
+
+    /// Tells once when every unit of every line is held or gone, and again if that was lost since.
+    pub(super) fn watch_allocation(
+        &mut self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+    ) -> Result<(), Rejection> {
+        let lines = &self.order.lines;
+        let reserved = |line: &Line| {
+            let of_line = self.allocations.iter().filter(|known| known.line_id == line.line_id);
+            of_line.map(|known| known.reserved).sum::<i64>()
+        };
+        let held = |line: &Line| reserved(line) + line.shipped + line.cancelled;
+        let lines = || lines.iter().filter(|line| line.sku.is_some());
+        if lines().any(|line| held(line) < line.ordered) {
+            self.allocated = false;
+            return Ok(());
+        }
+        // An answer to an older target still counts as reserved what is shipped or cancelled.
+        let settled = lines().all(|line| held(line) == line.ordered);
+        let any = lines().any(|line| reserved(line) > 0);
+        if self.allocated || !settled || !any {
+            return Ok(());
+        }
+        self.allocated = true;
+        let kind = EventKind::InventoryAllocated;
+        let event = Event { kind, lines: Vec::new(), delivery_id: None };
+        records::event(ctx, self, subject, &event)
     }
 
     pub(super) fn emit_view(

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     OrderRow,
-    fold::{Event, EventKind, Verdict},
+    outcomes::{Event, EventKind, Verdict},
     publish::Subject,
     transitions::State,
 };
@@ -95,8 +95,12 @@ pub(super) fn event(
         key: &key,
         effect: event.kind.name(),
         sender: &sender,
-        // A message causes an event of a kind once, whenever it is folded.
-        revision: 0,
+        // A message causes an event of a kind once, whenever it is folded; a sku's answers may
+        // cause one several times.
+        revision: match event.kind {
+            EventKind::InventoryAllocated => row.revision,
+            _ => 0,
+        },
         cause,
         subject: who.id,
         at,

@@ -5,7 +5,8 @@ use aplomb_state::{context::Context, rejection::Rejection};
 
 use super::{
     OrderRow, fact_of,
-    fold::{Order, Outcome, Verdict},
+    fold::Order,
+    outcomes::{Outcome, Verdict},
     publish::Subject,
     records,
 };
@@ -24,7 +25,7 @@ impl OrderRow {
         base: Order,
         log: &[Delivered<'_>],
         late: &Delivered<'_>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<bool, Rejection> {
         let settings = ctx.settings::<Settings>()?;
         let rules = &settings.rules;
         // The late one must be readable; the others were refused already if they were not.
@@ -51,12 +52,13 @@ impl OrderRow {
                 self.raise(ctx, &subject, condition, detail)?;
             }
         }
+        self.end_conditions();
         self.clear_ended(ctx, &subject, &before.conditions)?;
         self.revision += 1;
         for line in &self.order.lines {
             self.target(ctx, &subject, line)?;
         }
-        self.write_view(ctx, &subject)
+        self.show(ctx, &subject)
     }
 
     /// Events not emitted yet; verdicts that are new or another.
@@ -109,6 +111,9 @@ fn fold<'a, 'b: 'a>(
 ) -> (Order, Told) {
     let mut all = Vec::new();
     for message in log {
+        if order.deleted {
+            break;
+        }
         match fact_of(message) {
             Ok(fact) => {
                 let outcomes = order.apply(&message.head, &fact, rules);

@@ -4,7 +4,8 @@
 
 use super::{
     facts::Delivery,
-    fold::{Code, Condition, Judgement, Order, Outcome, Verdict, delivered},
+    fold::{Order, delivered},
+    outcomes::{Code, Condition, Judgement, Outcome, Verdict},
     transitions::{Change, Dimension, Reopen, State, judge},
 };
 use crate::settings::{Level, Rules};

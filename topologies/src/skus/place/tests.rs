@@ -63,7 +63,6 @@ fn every_target_moves_its_hold() {
     let all = Offer { portion: whole, ..offer(3, short) };
     let none = Offer { free: None, promise: short, portion: Portion::Any };
     // case, hold before, target, offer → hold after, moved, released, events
-    #[expect(clippy::type_complexity, reason = "the columns of a table")]
     #[rustfmt::skip]
     let rows: Vec<(&str, Option<Buckets>, [i64; 3], Offer, Buckets, i64, i64, Vec<Event>)> = vec![
         ("1 fits", NONE, [2, 0, 0], offer(3, short),
@@ -160,7 +159,6 @@ fn stock_that_comes_later_is_given_to_backordered_units() {
     let whole = Offer { portion: Portion::AllOrNothing, ..offer(3, Promise::None) };
     let none = Offer { free: None, ..offer(0, Promise::None) };
     // case, hold, offer → buckets after and events, if it changed
-    #[expect(clippy::type_complexity, reason = "the columns of a table")]
     #[rustfmt::skip]
     let rows: Vec<(&str, Hold, Offer, Option<(Buckets, Vec<Event>)>)> = vec![
         ("44 all", promised.clone(), offer(9, Promise::None),

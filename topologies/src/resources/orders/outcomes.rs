@@ -1,0 +1,124 @@
+//! What follows from a message of an order: events, verdicts, conditions that begin.
+
+use serde::{Deserialize, Serialize};
+
+use super::transitions::State;
+
+/// Something that is wrong with the order now. Its place in this list is part of the stored form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Code {
+    IllegalTransition,
+    TerminalLeft,
+    ShippedUnpaid,
+    CompleteNotShipped,
+    CancelledAfterShip,
+    Overdelivered,
+    SkuMissing,
+    ViewDiverged,
+    PayloadMissing,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Condition {
+    pub code: Code,
+    pub discriminator: String,
+}
+
+/// What one message brought about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Event(Event),
+    Verdict(Verdict),
+    /// A condition holds because of this message, be it for the first time or once more.
+    Raised(Condition, String),
+    /// Nothing can follow before the order's content is there.
+    Held,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub kind: EventKind,
+    /// Lines with a quantity, where it is about goods.
+    pub lines: Vec<EventLine>,
+    pub delivery_id: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    OrderPlaced,
+    /// Every unit of every line is held or gone.
+    InventoryAllocated,
+    ItemsShipped,
+    OrderDelivered,
+    OrderCompleted,
+    OrderCancelled,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventLine {
+    pub line_id: String,
+    pub sku: Option<String>,
+    pub quantity: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// A dimension's name, or `delivery`.
+    pub dimension: &'static str,
+    pub from: Option<State>,
+    pub to: Option<State>,
+    pub judgement: Judgement,
+    /// The table or the cross-field rule that decided.
+    pub rule: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Judgement {
+    Legal,
+    LegalWithWarning,
+    Violation,
+}
+
+impl Code {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IllegalTransition => "ORDER_ILLEGAL_TRANSITION",
+            Self::TerminalLeft => "ORDER_TERMINAL_LEFT",
+            Self::ShippedUnpaid => "ORDER_SHIPPED_UNPAID",
+            Self::CompleteNotShipped => "ORDER_COMPLETE_NOT_SHIPPED",
+            Self::CancelledAfterShip => "ORDER_CANCELLED_AFTER_SHIP",
+            Self::Overdelivered => "ORDER_OVERDELIVERED",
+            Self::SkuMissing => "RESERVE_SKU_MISSING",
+            Self::ViewDiverged => "ORDER_VIEW_DIVERGED",
+            Self::PayloadMissing => "PAYLOAD_MISSING",
+        }
+    }
+
+    /// It is about what we know, not about what happened: it ends with the order.
+    pub fn ends_with_the_order(self) -> bool {
+        matches!(self, Self::SkuMissing | Self::ViewDiverged | Self::PayloadMissing)
+    }
+}
+
+impl EventKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OrderPlaced => "OrderPlaced",
+            Self::InventoryAllocated => "InventoryAllocated",
+            Self::ItemsShipped => "ItemsShipped",
+            Self::OrderDelivered => "OrderDelivered",
+            Self::OrderCompleted => "OrderCompleted",
+            Self::OrderCancelled => "OrderCancelled",
+        }
+    }
+}
+
+impl Judgement {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Legal => "legal",
+            Self::LegalWithWarning => "legal_with_warning",
+            Self::Violation => "violation",
+        }
+    }
+}
