@@ -86,7 +86,18 @@ pub fn rejection_raise(ctx: &Context<'_>, subject: &Subject<'_>, rejection: &Rej
         detail: detail_of(subject, rejection).into_owned(),
         amount_at_risk: None,
         at: ctx.at(),
-        cause: Cause { id: position_cause(trace), ..Cause::default() },
+        cause: Cause { id: rejection_cause(ctx, subject), ..Cause::default() },
+    }
+}
+
+/// By the place of the external record; a timer that failed, by its key and deadline.
+fn rejection_cause(ctx: &Context<'_>, subject: &Subject<'_>) -> String {
+    let external = *ctx.task().input.topic == *subject.trace.topic;
+    match subject.key {
+        Some(key) if subject.value.is_none() && !external => {
+            format!("t:{}:{}", String::from_utf8_lossy(key), ctx.at())
+        }
+        _ => position_cause(subject.trace),
     }
 }
 

@@ -164,6 +164,10 @@ impl Case {
         Some(Step::Resolved)
     }
 
+    pub fn resolved_at(&self) -> Option<Timestamp> {
+        (self.status == Status::Resolved).then_some(self.changed_at)
+    }
+
     /// Whether the cause was not counted before.
     fn count_cause(&mut self, cause: &str) -> bool {
         let cause = short(cause);

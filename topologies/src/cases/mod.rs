@@ -36,6 +36,10 @@ const CASES: KeyValue<[u8], Case> = KeyValue::new("cases");
 const CLEARED: Expiring<[u8], Cleared> = Expiring::new("cleared");
 const CLEARED_KEPT_MS: i64 = 3_600_000;
 
+/// As long as `exceptions.v1` keeps its last record. Raised again in that time, it is the same case
+/// with the next episode.
+const RESOLVED_KEPT_MS: i64 = 365 * 86_400_000;
+
 /// See the module.
 pub struct Cases;
 
@@ -58,8 +62,11 @@ impl Stage for Cases {
         }
     }
 
-    fn on_timer(&self, _: &mut Context<'_>, _: &Timer<'_>) -> Result<(), Rejection> {
-        Ok(())
+    /// A case that stayed resolved is forgotten, as its records are.
+    fn on_timer(&self, ctx: &mut Context<'_>, timer: &Timer<'_>) -> Result<(), Rejection> {
+        let Some(case) = ctx.get(&CASES, timer.key)? else { return Ok(()) };
+        let due = case.resolved_at().map(|at| at.plus_ms(RESOLVED_KEPT_MS));
+        if due == Some(timer.deadline) { ctx.delete(&CASES, timer.key) } else { Ok(()) }
     }
 
     /// There is no further stage to tell: the record of the case is written here. Its actor may
@@ -113,6 +120,7 @@ fn cleared(ctx: &mut Context<'_>, key: &[u8], sent: &Sent<Clear>) -> Result<(), 
         return Ok(());
     };
     write(ctx, key, &case, code, step, &clear.cause)?;
+    ctx.schedule(clear.at.plus_ms(RESOLVED_KEPT_MS), key);
     ctx.put(&CASES, key, &case)
 }
 

@@ -196,6 +196,26 @@ fn a_case_lives() {
 }
 
 #[test]
+fn a_case_that_stays_resolved_is_forgotten() {
+    const DAY_MS: i64 = 86_400_000;
+    let id = exceptions::case_id(&key("OVERSOLD"));
+    // (messages, day, still known)
+    let closed = || vec![raise("a", "1", 1), clear("a", 2)];
+    let again = [closed(), vec![raise("a", "2", 3)]].concat();
+    let rows = [(closed(), 365, true), (closed(), 366, false), (again, 366, true)];
+    for (messages, day, known) in rows {
+        let mut tester = tester();
+        for (message, at) in messages.iter().zip(1i64..) {
+            let bytes = codec::encode(message);
+            tester.deliver("feed", None, Some(&bytes), &[], Timestamp(at)).unwrap();
+        }
+        tester.advance(Timestamp(day * DAY_MS)).unwrap();
+        let shown = tester.view("cases", &format!("acme/{id}")).unwrap();
+        assert_eq!(shown.is_some(), known, "{} messages, day {day}", messages.len());
+    }
+}
+
+#[test]
 fn the_record_has_every_field_of_the_domain() {
     let mut tester = tester();
     let bytes = codec::encode(&raise("a", "m:acme:m1", 1_785_576_600_123));

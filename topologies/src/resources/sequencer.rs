@@ -35,6 +35,8 @@ pub struct Sequence {
     missing: Vec<Range>,
     /// The first number seen, where history before it was never told.
     adopted_at: Option<u64>,
+    /// The subscription leaves message types out: a missing number says nothing.
+    gaps_are_legal: bool,
     /// What follows waits for the content of the last one, however long.
     held: bool,
     /// The deadline of the open gap, as scheduled.
@@ -127,7 +129,12 @@ impl Sequence {
 
     /// Numbers are missing behind what was seen.
     pub fn has_gap(&self) -> bool {
-        self.missing.iter().any(|range| self.is_gap(range))
+        !self.gaps_are_legal && self.missing.iter().any(|range| self.is_gap(range))
+    }
+
+    /// Numbers are left out on purpose: none of them is a gap.
+    pub fn excuse_gaps(&mut self) {
+        self.gaps_are_legal = true;
     }
 
     fn is_gap(&self, range: &Range) -> bool {

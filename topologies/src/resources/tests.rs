@@ -471,3 +471,37 @@ fn deliveries_can_be_changed_and_taken_back() {
     let allocated = allocated.iter().filter(|event| event.contains("InventoryAllocated"));
     assert_eq!(allocated.count(), 1);
 }
+
+#[test]
+fn the_window_closes_after_its_number_of_messages() {
+    // (messages after the gap, healed)
+    for (after, healed) in [(2, true), (3, false)] {
+        let mut document = document();
+        document["rules"] = json!({"heal_window_messages": 2});
+        let mut tester = crate::testing::tester(&document);
+        deliver(&mut tester, &order_created(1), 0);
+        for sequence in 3..3 + after {
+            let at_ms = 1_000 + i64::try_from(sequence).unwrap_or(0) * 2 * MINUTE_MS;
+            deliver(&mut tester, &order_message(sequence, "OrderStoreSet", json!({})), at_ms);
+        }
+        deliver(&mut tester, &confirmed(2), 30 * MINUTE_MS);
+        let state = if healed { "Confirmed" } else { "Open" };
+        assert_eq!(view(&tester)["orderState"], state, "{after}");
+    }
+}
+
+#[test]
+fn behind_a_filtered_subscription_a_missing_number_says_nothing() {
+    let mut document = document();
+    document["flows"][0]["sequence"] = json!("monotonic");
+    let mut tester = crate::testing::tester(&document);
+    deliver(&mut tester, &order_created(1), 0);
+    deliver(&mut tester, &state(7, "orderState", "Confirmed", "Complete"), 1);
+    deliver(&mut tester, &confirmed(5), 2);
+    tester.advance(START.plus_ms(2 * MINUTE_MS)).expect("no fault");
+    assert_eq!(view(&tester)["orderState"], "Complete");
+    let told = cases(&tester);
+    assert!(told.iter().all(|case| !case.starts_with("SEQUENCE_GAP")), "{told:?}");
+    assert_eq!(view(&tester)["openCodes"], json!(["ORDER_COMPLETE_NOT_SHIPPED"]));
+    assert_eq!(tester.of_topic(outputs::REFETCH_REQUESTS).count(), 0);
+}

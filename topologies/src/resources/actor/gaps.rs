@@ -102,7 +102,7 @@ pub(super) fn give_up<R: Resource>(
     }
     let cause = &Cause { resource: Some(format!("{}:{}", who.type_id, who.id)), ..cause.clone() };
     match row.sequence().give_up() {
-        Some(_) if gaps_are_legal(ctx)? => {}
+        Some(_) if gaps_are_legal(ctx)? => row.sequence().excuse_gaps(),
         Some(GivenUp::Adopted(_)) => {
             let flow = ctx.trace().flow.clone();
             let case = who.flow_case(HISTORY_MISSING, &flow, "");
@@ -181,7 +181,7 @@ fn filled<R: Resource>(
 ) -> Result<(), Rejection> {
     let had_gap = row.sequence().has_gap();
     row.sequence().heal(message.head.identity());
-    if had_gap && !row.sequence().has_gap() && !gaps_are_legal(ctx)? {
+    if had_gap && !row.sequence().has_gap() {
         let case = Who::of(message.key)?.case(SEQUENCE_GAP, "");
         notices::clear(ctx, case, message.head.created_at, &message.head.cause())?;
     }

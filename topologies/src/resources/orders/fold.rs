@@ -279,7 +279,7 @@ impl Order {
         };
         let discriminator = delivery.delivery_id.clone();
         let condition = Condition { code: Code::ViewDiverged, discriminator };
-        if was.as_deref() == Some(old) {
+        if was.is_some_and(|was| sorted(&was) == sorted(old)) {
             self.conditions.remove(&condition);
         } else if self.known {
             let detail = format!("delivery {} had other items before", delivery.delivery_id);
@@ -355,6 +355,14 @@ impl Line {
             InventoryMode::ReserveOnCart => "ReserveOnCart",
         }
     }
+}
+
+/// commercetools promises no order of items.
+fn sorted(items: &[DeliveryItem]) -> Vec<(&str, i64)> {
+    let mut items: Vec<_> =
+        items.iter().map(|item| (item.line_id.as_str(), item.quantity)).collect();
+    items.sort_unstable();
+    items
 }
 
 /// What all deliveries say of a line.
