@@ -124,13 +124,13 @@ impl Application {
             let internal = definition.inbox == Inbox::Internal;
             let name = definition.name;
             StageTopics {
-                inbox: internal.then(|| names::inbox(&naming.application_id, name).into()),
-                changelog: internal.then(|| names::changelog(&naming.application_id, name).into()),
+                inbox: internal.then(|| names::inbox(&naming.application_id, name)),
+                changelog: internal.then(|| names::changelog(&naming.application_id, name)),
                 definition: Arc::new(definition),
             }
         };
         let output = |name: &str| OutputTopic {
-            topic: names::output(&naming.output_prefix, name).into(),
+            topic: names::output(&naming.output_prefix, name),
             partitions: naming.output_partitions,
         };
         Self {

@@ -7,7 +7,7 @@ use std::{
 
 const LINES_MAX: usize = 600;
 const WIDTH_MAX: usize = 100;
-/// Of a line with a text literal, which rustfmt leaves in one piece. JSON in a literal has no limit.
+/// Of a line with a text literal, which rustfmt leaves in one piece. JSON in one has no limit.
 const WIDTH_MAX_WITH_TEXT: usize = 110;
 const FUNCTION_LINES_MAX: usize = 70;
 
@@ -50,7 +50,8 @@ fn rust() -> io::Result<Vec<File>> {
 /// What ships: no test module, which by custom ends a file, no file of tests.
 fn shipped(file: &File) -> &str {
     let name = file.path.rsplit('/').next().unwrap_or_default();
-    if ["test.rs", "tests.rs"].contains(&name) || file.path.contains("/tests/") {
+    let test = ["test.rs", "tests.rs", "testing.rs"].contains(&name) || name.ends_with("_test.rs");
+    if test || file.path.contains("/tests/") || file.path.starts_with("tests/") {
         return "";
     }
     let end = file.text.find("#[cfg(test)]\nmod tests {").unwrap_or(file.text.len());
@@ -151,7 +152,7 @@ fn nothing_is_left_undone() -> io::Result<()> {
 #[test]
 fn the_runtime_never_gives_up_by_panic() -> io::Result<()> {
     let files = files(&["src", "state/src", "topologies/src"], &[".rs"])?;
-    let words = [".unwrap()", ".unwrap_err()", "unreachable!(", "#[allow("];
+    let words = [".unwrap()", ".unwrap_err()", "panic!(", "unreachable!(", "#[allow("];
     passes(&mentions(&files, &words, "return an error, or expect(\"why it cannot be\")"));
     Ok(())
 }
@@ -192,10 +193,10 @@ fn commands_in_the_readme_exist() -> io::Result<()> {
             (Some("make"), Some(target)) if !makefile.contains(&format!("\n{target}:")) => {
                 mistakes.push(format!("README.md: make has no {target}"));
             }
-            (Some(script), _) if script.starts_with("scripts/") => {
-                if !root().join(script).exists() {
-                    mistakes.push(format!("README.md: there is no {script}"));
-                }
+            (Some(script), _)
+                if script.starts_with("scripts/") && !root().join(script).exists() =>
+            {
+                mistakes.push(format!("README.md: there is no {script}"));
             }
             _ => {}
         }

@@ -119,7 +119,11 @@ fn check_state(store: &dyn TaskStore, expected: &Expected) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_history_equals_a_plain_map(actions in proptest::collection::vec(action(), 1..60)) {

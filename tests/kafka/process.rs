@@ -31,7 +31,6 @@ impl Service {
                 r#"
                 [application]
                 id = "faults"
-                ordinal = {ordinal}
                 state_dir = {state:?}
                 [kafka]
                 bootstrap = "{bootstrap}"

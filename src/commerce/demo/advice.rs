@@ -28,3 +28,9 @@ pub(super) fn next_action(code: &str) -> &'static str {
     let known = ADVICE.iter().find(|(known, _)| *known == code);
     known.map_or("open the case: it lists what can be done", |(_, action)| action)
 }
+
+/// The codes there is advice for.
+#[cfg(test)]
+pub(super) fn codes() -> impl Iterator<Item = &'static str> {
+    ADVICE.iter().map(|(code, _)| *code)
+}

@@ -1,10 +1,8 @@
 //! What came in, and how much of it told nothing new.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-
-use super::records::Topics;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Inputs {
@@ -32,34 +30,55 @@ struct Reference {
     id: String,
 }
 
-pub(super) fn count(topics: &Topics) -> Inputs {
-    let mut messages = BTreeSet::new();
-    let mut versions = BTreeSet::new();
-    let mut repeated = 0;
-    let values = topics.notifications.iter().filter_map(|kept| kept.value.as_ref());
-    let parsed = values.filter_map(|value| serde_json::from_slice::<Notification>(value).ok());
-    let mut changes = Vec::new();
-    for notification in parsed {
-        let Some(inner) = notification.inner() else { continue };
-        let Some(resource) = inner.resource.map(|resource| resource.id) else { continue };
-        match (inner.notification_type.as_deref(), inner.id) {
-            (Some("Message"), Some(id)) => {
-                versions.insert((resource, inner.resource_version));
-                repeated += usize::from(!messages.insert(id));
-            }
-            _ => changes.push((resource, inner.version)),
-        }
-    }
-    // A change tells something only if no message and no other change told of that version.
-    repeated += changes.into_iter().filter(|change| !versions.insert(change.clone())).count();
-    Inputs { notifications: topics.notifications.len(), counts: topics.warehouse.len(), repeated }
+/// Sees every record once, in the order of the log or in any other within a partition's end.
+#[derive(Default)]
+pub(super) struct Counter {
+    inputs: Inputs,
+    messages: BTreeSet<String>,
+    /// (resource, version) that a message told of.
+    told: BTreeSet<(String, u64)>,
+    /// (resource, version) of changes, with how many there were.
+    changes: BTreeMap<(String, u64), usize>,
 }
 
-impl Notification {
-    fn inner(self) -> Option<Self> {
-        match self.specversion {
-            Some(_) => self.data.map(|data| *data),
-            None => Some(self),
+// === impl Counter ===
+
+impl Counter {
+    pub fn warehouse(&mut self) {
+        self.inputs.counts += 1;
+    }
+
+    pub fn notification(&mut self, value: &[u8]) {
+        self.inputs.notifications += 1;
+        // What cannot be read is no duplicate; it is a dead letter.
+        let Some(notification) = read(value) else { return };
+        let Some(resource) = notification.resource.map(|resource| resource.id) else { return };
+        match (notification.notification_type.as_deref(), notification.id) {
+            (Some("Message"), Some(id)) => {
+                let version = notification.resource_version.unwrap_or(0);
+                self.told.insert((resource, version));
+                self.inputs.repeated += usize::from(!self.messages.insert(id));
+            }
+            _ => {
+                let version = notification.version.unwrap_or(0);
+                *self.changes.entry((resource, version)).or_default() += 1;
+            }
         }
+    }
+
+    pub fn inputs(&self) -> Inputs {
+        let repeated = self.changes.iter().map(|(change, times)| {
+            // The first tells something only if no message told of that version.
+            if self.told.contains(change) { *times } else { times - 1 }
+        });
+        Inputs { repeated: self.inputs.repeated + repeated.sum::<usize>(), ..self.inputs }
+    }
+}
+
+fn read(value: &[u8]) -> Option<Notification> {
+    let outer: Notification = serde_json::from_slice(value).ok()?;
+    match outer.specversion {
+        Some(_) => outer.data.map(|data| *data),
+        None => Some(outer),
     }
 }

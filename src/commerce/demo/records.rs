@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, de::DeserializeOwned};
 
+use super::inputs::Inputs;
 use crate::embedded::Kept;
 
 /// What stands in the log when the day is over. Outputs by their names without the prefix.
 #[derive(Default)]
 pub(super) struct Topics {
-    pub notifications: Vec<Kept>,
-    pub warehouse: Vec<Kept>,
+    pub inputs: Inputs,
     pub outputs: BTreeMap<&'static str, Vec<Kept>>,
 }
 
@@ -73,8 +73,6 @@ pub(super) struct Drift {
 
 #[derive(Deserialize)]
 pub(super) struct Entity {
-    #[serde(rename = "type")]
-    pub kind: String,
     pub id: String,
 }
 
@@ -91,12 +89,10 @@ pub(super) struct Case {
     pub code: String,
     pub severity: String,
     pub status: String,
-    pub entity: Entity,
     pub project_key: Option<String>,
     pub business_effect: String,
     pub owner: String,
     pub sla: Deadline,
-    pub count: u64,
 }
 
 #[derive(Deserialize)]

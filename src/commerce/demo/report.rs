@@ -34,7 +34,7 @@ fn deliveries(page: &mut Page, summary: &Summary) {
         plural(inputs.counts, "warehouse record"),
     );
     page.entry("Came in", &came);
-    let repeated = format!("{} told nothing new; no effect was had twice", number(inputs.repeated));
+    let repeated = format!("{} told nothing new, and changed nothing", number(inputs.repeated));
     page.entry("Duplicates", &repeated);
     if !summary.dead_letters.is_empty() {
         let all: usize = summary.dead_letters.values().sum();
@@ -187,7 +187,11 @@ fn look(page: &mut Page, summary: &Summary, address: Option<&str>) {
         page.line(&format!("  {}{path}", address.unwrap_or_default()));
     }
     if address.is_none() {
-        page.paragraph(2, Tone::Quiet, "These are paths of the HTTP API: leave out --once to have it.");
+        page.paragraph(
+            2,
+            Tone::Quiet,
+            "These are paths of the HTTP API: leave out --once to have it.",
+        );
     }
 }
 

@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use aplomb_topologies::outputs;
 
 use super::{
-    inputs::{self, Inputs},
-    records::{
-        Case, Drift, Entity, InventoryEvent, OrderView, Reservation, Topics, Verdict, header,
-    },
+    inputs::Inputs,
+    records::{Case, Drift, InventoryEvent, OrderView, Reservation, Topics, Verdict, header},
 };
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -119,7 +117,7 @@ pub(super) fn summarise(topics: &Topics) -> Summary {
     let cases = open_cases(topics);
     let open = topics.latest::<Drift>(outputs::DRIFT_OPEN);
     Summary {
-        inputs: inputs::count(topics),
+        inputs: topics.inputs,
         orders: orders(topics),
         transitions: transitions(topics),
         stock: stock(topics),
@@ -228,7 +226,9 @@ fn drifts(topics: &Topics, open: &[Drift]) -> Drifts {
         since: drift.first_seen.clone(),
     });
     drifts.open.extend(still_open);
-    drifts.open.sort_by(|left, right| (&left.since, &left.entity).cmp(&(&right.since, &right.entity)));
+    drifts
+        .open
+        .sort_by(|left, right| (&left.since, &left.entity).cmp(&(&right.since, &right.entity)));
     drifts
 }
 
@@ -251,14 +251,11 @@ fn gravity(severity: &str) -> usize {
 fn owners(cases: &[Case]) -> Vec<Owner> {
     let mut owners: Vec<Owner> = Vec::new();
     for case in cases {
-        let place = owners.iter().position(|owner| owner.name == case.owner);
-        let owner = match place.and_then(|place| owners.get_mut(place)) {
-            Some(owner) => owner,
-            None => {
-                let (name, codes) = (case.owner.clone(), Vec::new());
-                owners.push_mut(Owner { name, cases: 0, codes })
-            }
-        };
+        if !owners.iter().any(|owner| owner.name == case.owner) {
+            owners.push(Owner { name: case.owner.clone(), cases: 0, codes: Vec::new() });
+        }
+        let own = owners.iter_mut().find(|owner| owner.name == case.owner);
+        let Some(owner) = own else { continue };
         owner.cases += 1;
         match owner.codes.iter_mut().find(|open| open.code == case.code) {
             Some(open) => {
@@ -309,11 +306,4 @@ fn look(topics: &Topics, open: &[Drift], cases: &[Case]) -> Look {
         format!("/cases/{}/{}", case.project_key.as_deref().unwrap_or("~"), case.case_id)
     });
     Look { sku, order: order.or_else(|| still_open.into_iter().next()), case }
-}
-
-impl Entity {
-    /// `type id`, for people.
-    pub fn text(&self) -> String {
-        format!("{} {}", self.kind, self.id)
-    }
 }

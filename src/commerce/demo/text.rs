@@ -150,13 +150,21 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        let rows =
-            [(0, "0"), (999, "999"), (1_000, "1,000"), (-12_345, "-12,345"), (1_234_567, "1,234,567")];
+        let rows = [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (-12_345, "-12,345"),
+            (1_234_567, "1,234,567"),
+        ];
         for (value, expected) in rows {
             assert_eq!(number(value), expected);
         }
         assert_eq!(money("EUR", 1_234_506), "EUR 12,345.06");
-        assert_eq!((plural(1, "unit"), plural(1_200, "unit")), ("1 unit".into(), "1,200 units".into()));
+        assert_eq!(
+            (plural(1, "unit"), plural(1_200, "unit")),
+            ("1 unit".into(), "1,200 units".into())
+        );
         assert_eq!(minute("2026-03-02T09:30:00.000Z"), "2026-03-02 09:30");
     }
 

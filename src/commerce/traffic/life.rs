@@ -109,6 +109,10 @@ const SHIP_HALF: (Act, [i64; 2]) = (Act::Ship(Portion::Half), [10, 60]);
 const PARTIAL: (Act, [i64; 2]) = (Act::Shipment("Partial"), [1, 2]);
 
 impl Story {
+    pub fn is_mishap(self) -> bool {
+        MISHAPS.contains(&self)
+    }
+
     /// What happens to the delivery of the order's creation.
     pub fn creation(self) -> Fate {
         match self {
@@ -141,7 +145,9 @@ impl Story {
 
     fn acts(self) -> &'static [(Act, [i64; 2])] {
         match self {
-            Self::Usual | Self::GapHeals | Self::GapStays | Self::TooLarge => {
+            // Nobody prepares an order whose lines did not come.
+            Self::TooLarge => &[PAID, CONFIRMED],
+            Self::Usual | Self::GapHeals | Self::GapStays => {
                 &[PAID, CONFIRMED, READY, SHIP, SHIPPED, DELIVERED, COMPLETE]
             }
             Self::Partial => {

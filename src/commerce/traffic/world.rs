@@ -60,6 +60,8 @@ pub(super) struct Stock {
     pub physical: i64,
     /// What lies there and no order has.
     pub free: i64,
+    /// What orders took beyond it.
+    pub short: i64,
     /// `quantityOnStock` in commercetools.
     pub platform: i64,
     pub miscount: i64,
@@ -99,7 +101,14 @@ const FIRST_ORDER: u64 = 100_001;
 impl Stock {
     pub fn new(entry: Arc<Entry>, quantity: i64) -> Self {
         let [physical, free, platform] = [quantity; 3];
-        Self { entry, physical, free, platform, miscount: 0, sequence: 0, version: 0 }
+        Self { entry, physical, free, short: 0, platform, miscount: 0, sequence: 0, version: 0 }
+    }
+
+    /// Units that come go to the orders that wait, which are not shipped on the same day.
+    fn give(&mut self, quantity: i64) {
+        let filled = quantity.min(self.short);
+        self.short -= filled;
+        self.free += quantity - filled;
     }
 
     fn fact(&mut self, at: Timestamp, id: Id, change: Change) -> Fact {
@@ -118,6 +127,7 @@ impl Stock {
         }
         let reserved = quantity.min(self.free).max(0);
         self.free -= reserved;
+        self.short += quantity - reserved;
         self.platform -= quantity;
         // An order changes the entry without a message.
         self.version += 1;
@@ -192,8 +202,8 @@ impl World {
     }
 
     fn place_order(&mut self, at: Timestamp, courier: &mut Courier) {
-        let (lines, parts) = self.choose_lines(at);
         let story = (self.shop.story)(&mut self.rng, self.placed);
+        let (lines, parts) = self.choose_lines(at, story);
         // Where everything chosen is sold out there is no order.
         if !lines.is_empty() {
             self.begin(at, lines, parts, story, courier);
@@ -231,12 +241,13 @@ impl World {
         self.go_on(at, life);
     }
 
-    fn choose_lines(&mut self, at: Timestamp) -> (Vec<Line>, Vec<Part>) {
+    fn choose_lines(&mut self, at: Timestamp, story: Story) -> (Vec<Line>, Vec<Part>) {
         let [least, most] = self.shop.lines;
         let count = self.rng.random_range(least..=most);
         let mut places = Vec::with_capacity(count + 1);
         for featured in &self.shop.featured {
-            let on = featured.from <= at && at < featured.until;
+            // A mishap is to be seen to its end: it does not wait for what is sold out.
+            let on = featured.from <= at && at < featured.until && !story.is_mishap();
             if on && self.rng.random_range(0..1_000) < featured.per_mille {
                 places.push(featured.place);
             }
@@ -321,7 +332,8 @@ impl World {
     fn set_free(&mut self, life: &Life) {
         for (line, part) in life.order.lines.iter().zip(&life.parts) {
             if let Some(stock) = self.stocks.get_mut(line.entry.place) {
-                stock.free += (part.reserved - part.shipped).max(0);
+                stock.short = (stock.short - (line.quantity - part.reserved)).max(0);
+                stock.give((part.reserved - part.shipped).max(0));
             }
         }
     }
@@ -372,7 +384,7 @@ impl World {
         let kind = CountKind::Receipt { event: self.id() };
         let Some(stock) = self.stocks.get_mut(place) else { return };
         stock.physical += quantity;
-        stock.free += quantity;
+        stock.give(quantity);
         courier.count(Count { entry: Arc::clone(&stock.entry), kind, quantity, as_of: at });
         self.events.push(at.plus_ms(30_000), Event::Restock { place, quantity });
     }
