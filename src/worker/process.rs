@@ -68,13 +68,18 @@ impl<L: Log> Worker<L> {
         let wait_max = self.application.tuning.merge_wait_ms_max;
         let mut oldest: Option<(Timestamp, usize)> = None;
         let mut waiting = false;
-        for (index, task) in self.tasks.iter_mut().enumerate() {
-            let input = task.id.input.clone();
-            let State::Running(running) = &mut task.state else { continue };
-            if task.stage > 0 || running.announce != Announce::Nothing {
+        for index in 0..self.tasks.len() {
+            let external = self.tasks.get(index).filter(|task| task.stage == 0);
+            let Some(input) = external.map(|task| task.id.input.clone()) else { continue };
+            let head = self.head(&input)?;
+            let Some(Task { state: State::Running(running), .. }) = self.tasks.get_mut(index)
+            else {
+                continue;
+            };
+            if running.announce != Announce::Nothing {
                 continue;
             }
-            if let Some(head) = self.consumer.head(&input)? {
+            if let Some(head) = head {
                 running.waiting_since = None;
                 if oldest.is_none_or(|(at, _)| head.timestamp < at) {
                     oldest = Some((head.timestamp, index));
@@ -98,7 +103,7 @@ impl<L: Log> Worker<L> {
         if running.announce != Announce::Nothing {
             return Ok(false);
         }
-        let Some(head) = self.consumer.head(&input)? else { return Ok(false) };
+        let Some(head) = self.head(&input)? else { return Ok(false) };
         // IMPORTANT: the transaction is open before the record is taken, so that a failure to
         // begin leaves the record where it is.
         self.begin()?;
@@ -130,6 +135,19 @@ impl<L: Log> Worker<L> {
         }
         self.send_effects(index)?;
         Ok(true)
+    }
+
+    /// The next record of a partition. One that the log no longer holds parks the task: internal
+    /// topics and later starts have no reset.
+    pub(super) fn head(&mut self, input: &TopicPartition) -> Result<Option<log::Head>, log::Error> {
+        match self.consumer.head(input) {
+            Err(error) if error.out_of_range => {
+                self.park(input, error.to_string());
+                // What the transaction did for this task must not be committed without it.
+                Err(log::Error { class: log::Class::Abort, ..error })
+            }
+            other => other,
+        }
     }
 
     /// A fault stops the task, not the worker. What the transaction did is dropped with it: the

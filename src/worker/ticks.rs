@@ -87,15 +87,19 @@ impl<L: Log> Worker<L> {
     fn frontiers(&mut self) -> Result<Vec<Frontier>, log::Error> {
         let mut frontiers = Vec::new();
         let mut faults = Vec::new();
-        for task in &mut self.tasks {
-            let input = task.id.input.clone();
+        for index in 0..self.tasks.len() {
+            let Some(input) = self.tasks.get(index).map(|task| task.id.input.clone()) else {
+                continue;
+            };
+            let head = self.head(&input)?;
+            let Some(task) = self.tasks.get_mut(index) else { continue };
             let State::Running(running) = &mut task.state else { continue };
             let at = if task.stage == 0 {
                 let sources = &self.application.configuration.sources;
                 let source = sources.iter().find(|source| *source.topic == *input.topic);
                 let disorder = source.map_or(0, |source| source.allowed_disorder_ms);
                 // The oldest record not yet taken, or the instant at which there was none.
-                let at = match self.consumer.head(&input)? {
+                let at = match head {
                     Some(head) => Some(head.timestamp),
                     None => self.consumer.drained_at(&input),
                 };
