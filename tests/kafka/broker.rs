@@ -78,12 +78,9 @@ impl Broker {
 
     /// `None`: not to be known at this moment.
     fn lag(&self, group: &str, partitions: &[TopicPartition]) -> Outcome<Option<i64>> {
-        let asked = self
-            .log
-            .committed(group, partitions, Duration::from_secs(1))
-            .and_then(|all| {
-                Ok((all, self.log.watermarks(partitions, Isolation::ReadUncommitted)?))
-            });
+        let asked = self.log.committed(group, partitions, Duration::from_secs(1)).and_then(|all| {
+            Ok((all, self.log.watermarks(partitions, Isolation::ReadUncommitted)?))
+        });
         let (committed, marks) = match asked {
             Ok(answer) => answer,
             Err(error) if error.class == Class::Retry => return Ok(None),

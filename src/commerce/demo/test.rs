@@ -132,7 +132,8 @@ fn drift(event: &str, kind: &str, sku: &str, sides: [i64; 2]) -> Json {
     json!({
         "type": event, "projectKey": "p", "kind": kind, "entity": {"type": "sku", "id": sku},
         "location": "~", "firstSeen": "2026-03-02T09:00:00.000Z",
-        "sides": [{"system": "commercetools", "value": sides[0]}, {"system": "wms", "value": sides[1]}],
+        "sides": [{"system": "commercetools", "value": sides[0]},
+                  {"system": "wms", "value": sides[1]}],
     })
 }
 
@@ -229,6 +230,7 @@ fn a_fact_told_again_in_any_form_is_repeated() {
         json!({"notificationType": "Message", "id": id, "resource": {"id": "r"},
                "resourceVersion": version})
     };
+    // Again, in another form:
     let change = |version: u64| json!({"notificationType": "ResourceUpdated", "resource": {"id": "r"}, "version": version});
     let mut counter = Counter::default();
     for value in [

@@ -12,15 +12,35 @@ const TAX_PER_CENT: i64 = 19;
 /// So long a line lies in the cart before it is ordered.
 const IN_CART_MS: i64 = 600_000;
 
-const TAX_RATE: &str = r#""taxRate":{"id":"de-19","name":"19% MwSt.","amount":0.19,"includedInPrice":true,"country":"DE","subRates":[]}"#;
-const ADDRESS: &str = r#"{"id":"aXk3","key":"home","firstName":"Anna","lastName":"Schmidt","streetName":"Kastanienallee","streetNumber":"12","postalCode":"10435","city":"Berlin","country":"DE","email":"anna.schmidt@example.com"}"#;
-const LINE_TAIL: &str = r#""discountedPricePerQuantity":[],"taxedPricePortions":[],"perMethodTaxRate":[],"priceMode":"Platform","lineItemMode":"Standard""#;
-const ORDER_TAIL: &str = r#""priceRoundingMode":"HalfEven","taxMode":"Platform","taxRoundingMode":"HalfEven","taxCalculationMode":"LineItemLevel","shippingMode":"Single","shipping":[],"discountCodes":[],"refusedGifts":[],"country":"DE","locale":"de","origin":"Customer","syncInfo":[],"returnInfo":[],"itemShippingAddresses":[]"#;
+const TAX_RATE: &str = concat!(
+    r#""taxRate":{"id":"de-19","name":"19% MwSt.","amount":0.19,"includedInPrice":true,"#,
+    r#""country":"DE","subRates":[]}"#,
+);
+const ADDRESS: &str = concat!(
+    r#"{"id":"aXk3","key":"home","firstName":"Anna","lastName":"Schmidt","#,
+    r#""streetName":"Kastanienallee","streetNumber":"12","postalCode":"10435","#,
+    r#""city":"Berlin","country":"DE","email":"anna.schmidt@example.com"}"#,
+);
+const LINE_TAIL: &str = concat!(
+    r#""discountedPricePerQuantity":[],"taxedPricePortions":[],"perMethodTaxRate":[],"#,
+    r#""priceMode":"Platform","lineItemMode":"Standard""#,
+);
+const ORDER_TAIL: &str = concat!(
+    r#""priceRoundingMode":"HalfEven","taxMode":"Platform","taxRoundingMode":"HalfEven","#,
+    r#""taxCalculationMode":"LineItemLevel","shippingMode":"Single","shipping":[],"#,
+    r#""discountCodes":[],"refusedGifts":[],"country":"DE","locale":"de","#,
+    r#""origin":"Customer","syncInfo":[],"returnInfo":[],"itemShippingAddresses":[]"#,
+);
 const INITIAL_STATE: &str =
     r#""state":{"typeId":"state","id":"9c0606a5-f1e2-4eab-82a7-0d68ffb9b765"}"#;
 const PRODUCT_TYPE: &str =
     r#""productType":{"typeId":"product-type","id":"330b7114-243a-461c-b8d7-3c3e6da020a7"}"#;
-const SHIPPING_REFERENCES: &str = r#""taxCategory":{"typeId":"tax-category","id":"e5630277-6233-4751-8ab5-fab6961e8220"},"shippingMethod":{"typeId":"shipping-method","id":"f4b788ef-c684-49e9-99c2-ca823e75398d"},"deliveries":[],"shippingMethodState":"MatchesCart""#;
+const SHIPPING_REFERENCES: &str = concat!(
+    r#""taxCategory":{"typeId":"tax-category","id":"e5630277-6233-4751-8ab5-fab6961e8220"},"#,
+    r#""shippingMethod":{"typeId":"shipping-method","#,
+    r#""id":"f4b788ef-c684-49e9-99c2-ca823e75398d"},"deliveries":[],"#,
+    r#""shippingMethodState":"MatchesCart""#,
+);
 
 pub(super) fn write(json: &mut Json, fact: &Fact) {
     match (&fact.change, &fact.resource) {

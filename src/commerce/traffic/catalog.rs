@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aplomb_state::ids::Timestamp;
 use rand::{Rng, rngs::SmallRng};
 
 use super::json::Id;
@@ -44,6 +45,14 @@ pub(super) struct Entry {
     pub channel: Channel,
     /// In the list of all entries.
     pub place: usize,
+}
+
+/// A product that some orders take besides, for a while.
+pub(super) struct Featured {
+    pub place: usize,
+    pub from: Timestamp,
+    pub until: Timestamp,
+    pub per_mille: u32,
 }
 
 /// Choice by popularity: the n-th is chosen in proportion to 1/n.

@@ -4,11 +4,11 @@ use aplomb_state::ids::Timestamp;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use super::{
-    catalog::{self, Channel, Mode, Popularity, Product},
+    catalog::{self, Channel, Featured, Mode, Popularity, Product},
     courier::{Courier, Manners},
     life::{MISHAPS, Story},
     notification::Bad,
-    world::{Event, Featured, Shop, Stock, World},
+    world::{Event, Shop, Stock, World},
 };
 
 /// 2026-03-02T00:00:00Z, a Monday.

@@ -31,8 +31,14 @@ pub(super) enum Bad {
     WithoutResource,
 }
 
-const BY_THE_SHOP: &str = r#""createdBy":{"clientId":"ey8aTsYwE0_kxFvT1rJeglpC"},"lastModifiedBy":{"clientId":"ey8aTsYwE0_kxFvT1rJeglpC"}"#;
-const BY_ORDER_MANAGEMENT: &str = r#""createdBy":{"clientId":"oms-eu-prod","externalUserId":"svc-oms-sync"},"lastModifiedBy":{"clientId":"oms-eu-prod","externalUserId":"svc-oms-sync"}"#;
+const BY_THE_SHOP: &str = concat!(
+    r#""createdBy":{"clientId":"ey8aTsYwE0_kxFvT1rJeglpC"},"#,
+    r#""lastModifiedBy":{"clientId":"ey8aTsYwE0_kxFvT1rJeglpC"}"#,
+);
+const BY_ORDER_MANAGEMENT: &str = concat!(
+    r#""createdBy":{"clientId":"oms-eu-prod","externalUserId":"svc-oms-sync"},"#,
+    r#""lastModifiedBy":{"clientId":"oms-eu-prod","externalUserId":"svc-oms-sync"}"#,
+);
 
 const STAGING: &str = "acme-eu-staging";
 

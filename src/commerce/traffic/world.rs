@@ -6,7 +6,7 @@ use aplomb_state::ids::Timestamp;
 use rand::{Rng, rngs::SmallRng};
 
 use super::{
-    catalog::{Entry, Mode, Popularity},
+    catalog::{Entry, Featured, Mode, Popularity},
     courier::{Courier, Fate},
     fact::{Change, Count, CountKind, Fact, Line, Order, Resource},
     json::Id,
@@ -85,14 +85,6 @@ pub(super) struct Shop {
 
 /// What happens to the n-th order.
 type StoryTeller = dyn Fn(&mut SmallRng, u64) -> Story + Send;
-
-/// A product that some orders take besides, for a while.
-pub(super) struct Featured {
-    pub place: usize,
-    pub from: Timestamp,
-    pub until: Timestamp,
-    pub per_mille: u32,
-}
 
 const FIRST_ORDER: u64 = 100_001;
 

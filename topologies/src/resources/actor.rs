@@ -262,7 +262,7 @@ fn drain<R: Resource>(ctx: &mut Context<'_>, key: &[u8]) -> Result<(), Rejection
             let detail = format!("message {sequence} was kept and is not there");
             return Err(Rejection::new("CONTRACT_VIOLATION", "buffer", detail));
         };
-        let message = Delivered::of_kept(key, &kept)?;
+        let message = Delivered::of_kept(ctx, key, &kept)?;
         take(ctx, &message, row, Turn::Released)?;
     }
 }

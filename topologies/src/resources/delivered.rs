@@ -1,7 +1,8 @@
 //! A notification as an actor gets it: straight from intake, or out of the buffer.
 
 use aplomb_state::{
-    codec::{self, Format},
+    codec::Format,
+    context::Context,
     ids::Timestamp,
     record::{External, Header, Record, Subject, Trace},
     rejection::Rejection,
@@ -127,10 +128,13 @@ impl<'a> Delivered<'a> {
         })
     }
 
-    pub fn of_kept(key: &'a [u8], kept: &'a Kept) -> Result<Self, Rejection> {
-        let message = codec::borrow::<ResourceMessage>(&kept.body);
-        let head = match message {
-            Ok(ResourceMessage::Notification(notification)) => Head::of(notification),
+    pub fn of_kept(
+        ctx: &mut Context<'_>,
+        key: &'a [u8],
+        kept: &'a Kept,
+    ) -> Result<Self, Rejection> {
+        let head = match ctx.decode(&kept.body)? {
+            ResourceMessage::Notification(notification) => Head::of(notification),
             _ => None,
         };
         let Some((head, payload)) = head else {

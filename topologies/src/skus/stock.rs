@@ -25,7 +25,9 @@ pub fn read_entry(
     actor: &str,
     reading: EntryReading,
 ) -> Result<(), Rejection> {
-    checked(&[reading.on_stock, reading.available.unwrap_or(0)])?;
+    let told = [reading.available, reading.safety_stock, reading.restockable_in_days];
+    let told = told.map(Option::unwrap_or_default);
+    checked(&[&[reading.on_stock], &told[..]].concat())?;
     let at = LocationKey::new(actor, reading.location.as_str());
     let mut sources = ctx.get(&SOURCES, &at)?.unwrap_or_default();
     let entry = Entry { id: reading.entry_id, revision: reading.revision, as_of: reading.as_of };

@@ -142,9 +142,7 @@ pub(super) fn heal<R: Resource>(
             let detail = "the value before the gap is not there";
             return Err(Rejection::new("CONTRACT_VIOLATION", "checkpoint", detail));
         };
-        let base: R = codec::decode(&checkpoint.row).map_err(|error| {
-            Rejection::new("CONTRACT_VIOLATION", "checkpoint", error.to_string())
-        })?;
+        let base: R = ctx.decode(&checkpoint.row)?;
         let sequence = message.head.sequence;
         ctx.put(&BUFFER, &buffer_key(key, sequence)[..], &message.kept(R::BYTES))?;
         filled(ctx, message, &mut row)?;
@@ -152,7 +150,7 @@ pub(super) fn heal<R: Resource>(
         let kept = kept_rows(ctx, key)?;
         let mut log = Vec::with_capacity(kept.len());
         for (_, kept) in kept.iter().filter(|(sequence, _)| *sequence <= last) {
-            log.push(Delivered::of_kept(key, kept)?);
+            log.push(Delivered::of_kept(ctx, key, kept)?);
         }
         if row.refold(ctx, base, &log, message)? {
             return end(ctx, key, row, Erased::No);
