@@ -3,11 +3,15 @@
 //! Counters are plain numbers on the record path; a worker folds them in here at each commit.
 //! `docs/metrics.md` lists all of them; a test compares.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use aplomb_state::ids::Timestamp;
 use metrics::{Unit, counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
 
 use crate::{
     log::Class,
@@ -82,6 +86,9 @@ pub struct CommitFacts {
     /// From the decision to commit to the same end.
     pub commit_ms: i64,
 }
+
+/// A gauge is set at each rendering; one that was not set for so long is gone.
+const FORGOTTEN: Duration = Duration::from_secs(300);
 
 static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
@@ -184,7 +191,9 @@ fn builder() -> Result<PrometheusBuilder, String> {
     let set = |builder: PrometheusBuilder, name: &str, buckets: &[f64]| {
         builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)
     };
-    set(PrometheusBuilder::new(), COMMIT_SECONDS, &short)
+    // A gauge of a task that went elsewhere is set no more, and must not stand there for ever.
+    let forgetful = PrometheusBuilder::new().idle_timeout(MetricKindMask::GAUGE, Some(FORGOTTEN));
+    set(forgetful, COMMIT_SECONDS, &short)
         .and_then(|builder| set(builder, OPEN_SECONDS, &short))
         .and_then(|builder| set(builder, RESTORE_SECONDS, &long))
         .map_err(|error| error.to_string())
