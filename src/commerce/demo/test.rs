@@ -230,8 +230,10 @@ fn a_fact_told_again_in_any_form_is_repeated() {
         json!({"notificationType": "Message", "id": id, "resource": {"id": "r"},
                "resourceVersion": version})
     };
-    // Again, in another form:
-    let change = |version: u64| json!({"notificationType": "ResourceUpdated", "resource": {"id": "r"}, "version": version});
+    let change = |version: u64| {
+        let resource = json!({"id": "r"});
+        json!({"notificationType": "ResourceUpdated", "resource": resource, "version": version})
+    };
     let mut counter = Counter::default();
     for value in [
         change(2), // told by the message after it
