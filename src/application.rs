@@ -62,6 +62,10 @@ pub struct Tuning {
     /// Of overlays and outboxes together.
     pub commit_bytes_max: usize,
     pub transaction_timeout_ms: i64,
+    /// So long one commit may wait for the broker, in all its steps together.
+    pub commit_wait_ms_max: i64,
+    /// The same for the commit of what a rebalance takes away.
+    pub revoke_wait_ms_max: i64,
     pub tick_interval_ms: i64,
     pub ticks: Ticks,
     /// Records handled before the group and the commit are looked at again.
@@ -92,6 +96,8 @@ impl Default for Tuning {
             commit_records_max: 20_000,
             commit_bytes_max: 32 << 20,
             transaction_timeout_ms: 10_000,
+            commit_wait_ms_max: 8_000,
+            revoke_wait_ms_max: 5_000,
             tick_interval_ms: 1_000,
             ticks: Ticks::Timed,
             turn_records_max: 1_000,

@@ -36,6 +36,8 @@ pub enum Kind {
 }
 
 const RECORDS: &str = "aplomb_records_total";
+const REJECTIONS: &str = "aplomb_rejections_total";
+const TIMERS: &str = "aplomb_timers_total";
 const COMMITS: &str = "aplomb_commits_total";
 const COMMIT_SECONDS: &str = "aplomb_commit_seconds";
 const OPEN_SECONDS: &str = "aplomb_transaction_seconds";
@@ -54,8 +56,10 @@ const READY: &str = "aplomb_ready";
 const TASK: &[&str] = &["stage", "topic", "partition"];
 
 /// All of them.
-pub const DEFINITIONS: [Definition; 15] = [
+pub const DEFINITIONS: [Definition; 17] = [
     count(RECORDS, &[], "Input records whose effects are committed."),
+    count(REJECTIONS, &[], "Inputs that left an exception instead of effects."),
+    count(TIMERS, &[], "Timers fired."),
     count(COMMITS, &[], "Transactions committed."),
     time(COMMIT_SECONDS, "From the decision to commit to the end of the write to the stores."),
     time(OPEN_SECONDS, "From the begin of a committed transaction to the end of that write."),
@@ -81,6 +85,8 @@ pub const DEFINITIONS: [Definition; 15] = [
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommitFacts {
     pub records: usize,
+    pub rejections: usize,
+    pub timers: usize,
     /// From its begin to the end of the write to the stores.
     pub open_ms: i64,
     /// From the decision to commit to the same end.
@@ -110,6 +116,8 @@ pub fn install() -> Result<PrometheusHandle, String> {
 pub fn record_commit(facts: &CommitFacts) {
     counter!(RECORDS).increment(u64::try_from(facts.records).unwrap_or(u64::MAX));
     counter!(COMMITS).increment(1);
+    counter!(REJECTIONS).increment(u64::try_from(facts.rejections).unwrap_or(u64::MAX));
+    counter!(TIMERS).increment(u64::try_from(facts.timers).unwrap_or(u64::MAX));
     histogram!(COMMIT_SECONDS).record(as_f64(facts.commit_ms) / 1_000.0);
     histogram!(OPEN_SECONDS).record(as_f64(facts.open_ms) / 1_000.0);
 }
@@ -242,7 +250,7 @@ mod tests {
     fn commits_and_errors_are_counted() {
         let recorder = builder().expect("the buckets are not empty").build_recorder();
         let handle = recorder.handle();
-        let facts = CommitFacts { records: 7, open_ms: 90, commit_ms: 4 };
+        let facts = CommitFacts { records: 7, rejections: 1, timers: 2, open_ms: 90, commit_ms: 4 };
         metrics::with_local_recorder(&recorder, || {
             record_commit(&facts);
             record_commit(&facts);

@@ -33,6 +33,9 @@ pub struct Restore {
     /// Where the store's inbox offset stands while it is marked as restoring.
     base: Option<NextOffset>,
     reached: bool,
+    /// Changelog records replayed.
+    pub records: u64,
+    pub begun: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +68,21 @@ impl Restore {
         goal: Goal,
     ) -> Self {
         let base = store.position().map(|position| position.inbox);
-        let Goal { next, until, from } = goal;
+        let Goal { begun, next, until, from } = goal;
         let mode = Mode::Tail;
-        Self { store, metadata, changelog, next, until, from, mode, base, reached: false }
+        Self {
+            store,
+            metadata,
+            changelog,
+            next,
+            until,
+            from,
+            mode,
+            base,
+            reached: false,
+            records: 0,
+            begun,
+        }
     }
 
     pub fn rebuild(
@@ -79,9 +94,21 @@ impl Restore {
     ) -> Result<Self, backend::Error> {
         store.begin_rebuild(if resume { Rebuild::Resume } else { Rebuild::Fresh })?;
         let base = store.rebuilding().map(|position| position.inbox);
-        let Goal { next, until, from } = goal;
+        let Goal { begun, next, until, from } = goal;
         let mode = Mode::Rebuild;
-        Ok(Self { store, metadata, changelog, next, until, from, mode, base, reached: false })
+        Ok(Self {
+            store,
+            metadata,
+            changelog,
+            next,
+            until,
+            from,
+            mode,
+            base,
+            reached: false,
+            records: 0,
+            begun,
+        })
     }
 
     /// Reads at most `records_max` and applies them in one batch. Never waits.
@@ -115,6 +142,7 @@ impl Restore {
             }
         });
         let read = read.map_err(Error::Log)?;
+        self.records += u64::try_from(read).unwrap_or(0);
         if let Some(reason) = failure {
             return Err(Error::Fatal(reason));
         }
@@ -177,6 +205,8 @@ impl Restore {
 /// From where to where.
 #[derive(Clone, Copy, Debug)]
 pub struct Goal {
+    /// When the restore began.
+    pub begun: Timestamp,
     pub next: NextOffset,
     pub until: NextOffset,
     pub from: NextOffset,

@@ -84,8 +84,6 @@ pub struct Topics {
     pub output_partitions: i32,
     /// -1: the broker's default.
     pub replication_factor: i32,
-    /// How long committed inbox records are kept.
-    pub inbox_keep_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,6 +222,8 @@ impl Config {
             commit_records_max: worker.commit_records_max,
             commit_bytes_max: worker.commit_bytes_max,
             transaction_timeout_ms: ms(self.kafka.transaction_timeout_ms),
+            commit_wait_ms_max: ms(worker.drain_ms_max),
+            revoke_wait_ms_max: ms(worker.revoke_ms_max),
             turn_records_max: worker.turn_records_max,
             restore_records_max: worker.restore_records_max,
             merge_wait_ms_max: ms(worker.merge_wait_ms_max),

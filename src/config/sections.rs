@@ -12,7 +12,6 @@ use super::{
     reader::{Reader, Section},
 };
 
-const DAY_MS: u64 = 86_400_000;
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
 
@@ -156,7 +155,6 @@ fn topics(section: Section<'_>) -> Topics {
         partitions: section.integer("partitions", 8, 1..=1_024),
         output_partitions: section.integer("output_partitions", 8, 1..=1_024),
         replication_factor: section.integer("replication_factor", -1, -1..=15),
-        inbox_keep_ms: section.integer("inbox_keep_ms", 7 * DAY_MS, 60_000..=3_650 * DAY_MS),
     };
     if topics.replication_factor == 0 {
         section.mistake("replication_factor", "must be 1 to 15, or -1 for the broker's default");

@@ -27,9 +27,9 @@ pub use self::identity::Identity;
 use crate::{
     application::Application,
     clock::{Clock, SystemClock},
-    config::{Config, GroupProtocol},
+    config::Config,
     http,
-    kafka::{KafkaLog, KafkaSettings},
+    kafka::KafkaLog,
     log::{Leave, Log, Member, Producer},
     metrics, names,
     status::Status,
@@ -61,16 +61,7 @@ pub enum Error {
 
 /// Connects as the configuration says.
 pub fn connect(config: &Config) -> Result<KafkaLog, Error> {
-    let mut settings = KafkaSettings::new(&config.kafka.bootstrap, &config.application.id);
-    settings.properties.extend(config.kafka.properties.clone());
-    if config.kafka.group_protocol == GroupProtocol::Consumer {
-        settings.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
-    }
-    let ms = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-    settings.transaction_timeout_ms = ms(config.kafka.transaction_timeout_ms);
-    settings.session_timeout_ms = ms(config.kafka.session_timeout_ms);
-    settings.replication_factor = config.topics.replication_factor;
-    Ok(KafkaLog::connect(settings)?)
+    Ok(KafkaLog::connect(config.kafka_settings())?)
 }
 
 /// The application on the broker's partition counts. `Err` names what is missing.

@@ -3,7 +3,10 @@
 //! The order is the protocol; each step's failure is an error of the whole transaction:
 //! group metadata → changelogs and position records → input offsets → drain → end → stores.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use aplomb_state::{
     backend,
@@ -18,6 +21,9 @@ use crate::{
     position::PositionRecord,
     task::{Announce, Running, State},
 };
+
+/// A step that is due asks at least so long: an answer may be there already.
+const LEFT_MS_MIN: i64 = 10;
 
 impl<L: Log> Worker<L> {
     /// When the input is idle, or at the bounds, and not more often than the minimum. `true`: a
@@ -48,7 +54,12 @@ impl<L: Log> Worker<L> {
 
     /// Commits the open transaction, if there is one.
     pub(super) fn commit(&mut self) -> Result<(), log::Error> {
-        self.commit_with(Vec::new())
+        self.commit_within(self.application.tuning.commit_wait_ms_max, Vec::new())
+    }
+
+    /// As [`Worker::commit`], for what a rebalance takes away: the group waits for it.
+    pub(super) fn commit_at_revocation(&mut self) -> Result<(), log::Error> {
+        self.commit_within(self.application.tuning.revoke_wait_ms_max, Vec::new())
     }
 
     /// As [`Worker::commit`], with offsets of partitions that have no task yet.
@@ -56,8 +67,17 @@ impl<L: Log> Worker<L> {
         &mut self,
         first: Vec<(TopicPartition, NextOffset, String)>,
     ) -> Result<(), log::Error> {
+        self.commit_within(self.application.tuning.commit_wait_ms_max, first)
+    }
+
+    /// `wait_ms_max` is one budget for all steps that wait for the broker.
+    fn commit_within(
+        &mut self,
+        wait_ms_max: i64,
+        first: Vec<(TopicPartition, NextOffset, String)>,
+    ) -> Result<(), log::Error> {
         let Some(transaction) = &self.transaction else { return Ok(()) };
-        let facts = (transaction.begun, transaction.records);
+        let (begun, done) = (transaction.begun, transaction.done);
         let started = self.clock.now();
         let (group, member) = self.consumer.group()?;
         if member.is_empty() || member != self.member_id {
@@ -65,16 +85,21 @@ impl<L: Log> Worker<L> {
             let message = format!("member {:?} is now {member:?}: rejoined", self.member_id);
             return Err(log::Error { rejoined: true, ..super::own_error(Class::Abort, message) });
         }
-        let wait = self.transaction_wait();
+        let deadline = started.plus_ms(wait_ms_max);
         self.send_changelogs()?;
         let mut offsets = self.offsets();
         offsets.extend(first);
+        let clock = Arc::clone(&self.clock);
+        let left = || {
+            let left_ms = (deadline.0 - clock.now().0).max(LEFT_MS_MIN);
+            Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
+        };
         let Some(producer) = &mut self.producer else {
             return Err(super::own_error(Class::Abort, "the producer is gone"));
         };
-        producer.send_offsets(&offsets, &group, wait)?;
-        producer.drain(wait)?;
-        producer.commit(wait)?;
+        producer.send_offsets(&offsets, &group, left())?;
+        producer.drain(left())?;
+        producer.commit(left())?;
         let tainted = producer.tainted();
         self.transaction = None;
         self.recovery.succeeded();
@@ -82,19 +107,16 @@ impl<L: Log> Worker<L> {
         self.last_commit = now;
         self.apply(now)?;
         metrics::record_commit(&metrics::CommitFacts {
-            records: facts.1,
-            open_ms: now.0 - facts.0.0,
+            records: done.records,
+            rejections: done.rejections,
+            timers: done.timers,
+            open_ms: now.0 - begun.0,
             commit_ms: now.0 - started.0,
         });
         if tainted {
             self.producer = None;
         }
         Ok(())
-    }
-
-    fn transaction_wait(&self) -> Duration {
-        let wait = self.application.tuning.transaction_timeout_ms;
-        Duration::from_millis(u64::try_from(wait).unwrap_or(10_000))
     }
 
     /// The last value of each key, then the position record, for every task that has progress.
@@ -208,8 +230,11 @@ impl<L: Log> Worker<L> {
                 self.park(input, error.to_string());
             }
             backend::Error::Base { .. } => self.reopen(input, 0),
-            backend::Error::Format(_) | backend::Error::Damaged(_) => {
-                self.park(input, error.to_string());
+            backend::Error::Format(_) => self.park(input, error.to_string()),
+            backend::Error::Damaged(_) => {
+                let help = "stop the process, move its state folder aside and start it: the tasks \
+                            are rebuilt from their changelogs";
+                self.park(input, format!("{error}; {help}"));
             }
             backend::Error::Storage(_) => {
                 tracing::error!(partition = %input, %error, "state store failed; will be reopened");

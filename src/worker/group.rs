@@ -52,7 +52,7 @@ impl<L: Log> Worker<L> {
     /// in doubt is not waited for: the next owner settles it by our transactional id's successor
     /// or by the time-out.
     fn revoked(&mut self, partitions: &[TopicPartition]) -> Result<(), log::Error> {
-        let outcome = self.commit();
+        let outcome = self.commit_at_revocation();
         if let Err(error) = &outcome {
             tracing::warn!(%error, "the transaction was dropped at a revocation");
             self.drop_transaction();

@@ -108,8 +108,16 @@ pub struct Worker<L: Log> {
 #[derive(Debug)]
 struct Transaction {
     begun: Timestamp,
-    records: usize,
     bytes: usize,
+    done: Done,
+}
+
+/// What was handled in it, for metrics.
+#[derive(Clone, Copy, Debug, Default)]
+struct Done {
+    records: usize,
+    rejections: usize,
+    timers: usize,
 }
 
 impl<L: Log> Worker<L> {

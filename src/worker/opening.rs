@@ -16,6 +16,7 @@ use crate::{
     application::Start,
     changelog::{self, Entry},
     log::{self, Committed, Consumer, Isolation, Log, Reader, Watermarks},
+    metrics,
     open::{self, Decision, Facts, HasPosition},
     position::Metadata,
     restore::{self, Goal, Progress, Restore},
@@ -149,14 +150,14 @@ impl<L: Log> Worker<L> {
             }
             Decision::ReplayTail { next, generation, from } => {
                 let metadata = self.metadata(generation);
-                let goal = Goal { next, until: marks.high, from };
+                let goal = Goal { begun: self.now(), next, until: marks.high, from };
                 let restore = Restore::tail(store, metadata, changelog, goal);
                 self.restoring(input, restore);
                 Ok(())
             }
             Decision::Rebuild { next, generation, from, resume } => {
                 let metadata = self.metadata(generation);
-                let goal = Goal { next, until: marks.high, from };
+                let goal = Goal { begun: self.now(), next, until: marks.high, from };
                 match Restore::rebuild(store, metadata, changelog, goal, resume) {
                     Ok(restore) => self.restoring(input, restore),
                     Err(error) => self.store_failed(input, &error),
@@ -274,9 +275,12 @@ impl<L: Log> Worker<L> {
             return Ok(());
         };
         let (next, metadata) = (restore.next, restore.metadata.clone());
+        let (records, begun) = (restore.records, restore.begun);
         let metadata =
             Metadata { fold_version: self.application.topology.fold_version, ..metadata };
         self.run(input, stage, Some(restore.into_store()), metadata, next, Announce::Nothing);
+        let name = self.application.stage(stage).map_or("", |topics| topics.definition.name);
+        metrics::record_restore(name, records, self.now().0 - begun.0);
         self.start_running(input, next)
     }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use aplomb_state::{
     effect::{Effect, Target},
-    fold::{Fault, Inboxed},
+    fold::{Fault, Inboxed, Step},
     ids::{Offset, Timestamp, TopicPartition},
     partitioner::partition_of,
     record::{External, Header, Trace},
 };
 
-use super::{Transaction, Worker};
+use super::{Done, Transaction, Worker};
 use crate::{
     application::Application,
     log::{self, Consumer, Fetched, Log, Producer, ToSend},
@@ -120,9 +120,10 @@ impl<L: Log> Worker<L> {
             });
         })?;
         let Some(outcome) = outcome.filter(|_| taken) else { return Ok(false) };
-        if let Err(fault) = outcome {
-            return Err(self.fault(index, head.offset, &fault));
-        }
+        let step = match outcome {
+            Ok(step) => step,
+            Err(fault) => return Err(self.fault(index, head.offset, &fault)),
+        };
         running.next = head.offset.next();
         running.input = head.offset.0;
         running.handled_at = running.handled_at.max(head.timestamp);
@@ -130,8 +131,10 @@ impl<L: Log> Worker<L> {
         let bytes = running.fold.overlay().bytes().saturating_sub(before);
         let bytes = bytes + running.fold.outbox().bytes();
         if let Some(transaction) = &mut self.transaction {
-            transaction.records += 1;
             transaction.bytes += bytes;
+            transaction.done.records += 1;
+            transaction.done.rejections += usize::try_from(step.rejections).unwrap_or(0);
+            transaction.done.timers += usize::try_from(step.timers).unwrap_or(0);
         }
         self.send_effects(index)?;
         Ok(true)
@@ -168,7 +171,8 @@ impl<L: Log> Worker<L> {
             return Err(super::own_error(log::Class::Retry, "the producer is not ready"));
         };
         producer.begin()?;
-        self.transaction = Some(Transaction { begun: self.clock.now(), records: 0, bytes: 0 });
+        let (begun, done) = (self.clock.now(), Done::default());
+        self.transaction = Some(Transaction { begun, bytes: 0, done });
         Ok(())
     }
 
@@ -176,7 +180,7 @@ impl<L: Log> Worker<L> {
         let tuning = &self.application.tuning;
         self.tasks.iter().any(|task| matches!(&task.state, State::Running(r) if r.has_unsent()))
             || self.transaction.as_ref().is_some_and(|transaction| {
-                transaction.records >= self.recovery.records_max(tuning.commit_records_max)
+                transaction.done.records >= self.recovery.records_max(tuning.commit_records_max)
                     || transaction.bytes >= tuning.commit_bytes_max
             })
     }
@@ -237,7 +241,7 @@ impl Place<'_> {
     }
 }
 
-fn step(running: &mut Running, record: &Fetched<'_>) -> Result<(), Fault> {
+fn step(running: &mut Running, record: &Fetched<'_>) -> Result<Step, Fault> {
     let Some(store) = &running.store else {
         return Err(Fault::new("an internal task without a store"));
     };
@@ -247,7 +251,7 @@ fn step(running: &mut Running, record: &Fetched<'_>) -> Result<(), Fault> {
         key: record.key.unwrap_or_default(),
         value: record.value.unwrap_or_default(),
     };
-    running.fold.step(store.as_ref(), input).map(drop)
+    running.fold.step(store.as_ref(), input)
 }
 
 fn ingest(
@@ -255,7 +259,7 @@ fn ingest(
     running: &mut Running,
     input: &TopicPartition,
     record: &Fetched<'_>,
-) -> Result<(), Fault> {
+) -> Result<Step, Fault> {
     ingest_into(application, &mut running.fold, input, record)
 }
 
@@ -265,7 +269,7 @@ pub(crate) fn ingest_into(
     fold: &mut aplomb_state::fold::Fold,
     input: &TopicPartition,
     record: &Fetched<'_>,
-) -> Result<(), Fault> {
+) -> Result<Step, Fault> {
     let sources = &application.configuration.sources;
     let flow = sources.iter().find(|source| *source.topic == *input.topic);
     let mut headers: Vec<(String, Option<Vec<u8>>)> = Vec::new();
@@ -291,7 +295,7 @@ pub(crate) fn ingest_into(
             .collect(),
         timestamp: record.timestamp,
     };
-    fold.ingest(record.offset, &trace, &external).map(drop)
+    fold.ingest(record.offset, &trace, &external)
 }
 
 /// Sends one effect, to one partition or to all of an inbox. `Ok(false)`: the queue is full, and
