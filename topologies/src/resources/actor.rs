@@ -42,11 +42,19 @@ impl Format for Checkpoint {
     const VERSION: u8 = 1;
 }
 
-/// A resource was erased, by the notification that says so.
+/// A resource is gone, by the change notification that says so.
 #[derive(Clone, Copy, Debug)]
-pub struct Erasure {
+pub struct Deletion {
     pub version: u64,
     pub at: Timestamp,
+    pub erased: Erased,
+}
+
+/// Whether personal data must go with the resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erased {
+    Yes,
+    No,
 }
 
 /// The end of a resource, kept until its marker may go.
@@ -83,10 +91,11 @@ pub trait Resource: Format + DeserializeOwned + Default {
     fn too_late(&mut self, ctx: &mut Context<'_>, message: &Delivered<'_>)
     -> Result<(), Rejection>;
     /// The resource is gone, whatever its messages said: nothing but the row's marker stays.
-    fn erase(
+    fn delete(
         &mut self,
         ctx: &mut Context<'_>,
         who: Who<'_>,
+        at: Timestamp,
         cause: &Cause,
     ) -> Result<(), Rejection>;
 }
@@ -267,12 +276,6 @@ fn drain<R: Resource>(ctx: &mut Context<'_>, key: &[u8]) -> Result<(), Rejection
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Erased {
-    Yes,
-    No,
-}
-
 /// Leaves the marker of a deleted resource: its sequence and revision, nothing else.
 fn end<R: Resource>(
     ctx: &mut Context<'_>,
@@ -287,33 +290,41 @@ fn end<R: Resource>(
     ctx.put(&R::STORE, key, &row)
 }
 
-/// Personal data must go: state is emptied, waiting messages dropped, an id-only marker kept.
-pub fn erase<R: Resource>(
+/// A deletion that has no sequence number is final at once: what waits for a missing number is
+/// dropped with the gap, and the message that tells the same counts as one that came later. With
+/// erasure an id-only marker stays as well, and a case until personal data has expired everywhere.
+pub fn delete<R: Resource>(
     ctx: &mut Context<'_>,
     key: &[u8],
-    erasure: Erasure,
+    deletion: Deletion,
 ) -> Result<(), Rejection> {
     let who = Who::of(key)?;
     let mut row: R = ctx.get(&R::STORE, key)?.unwrap_or_default();
-    if row.ended().is_some_and(|ended| ended.erased) {
-        return Ok(());
-    }
+    let ended = *row.ended();
+    let erases = deletion.erased == Erased::Yes && !ended.is_some_and(|ended| ended.erased);
     let Who { project, type_id, id } = who;
     let cause = Cause {
-        id: format!("c:{project}:{type_id}:{id}:ResourceDeleted:{}", erasure.version),
+        id: format!("c:{project}:{type_id}:{id}:ResourceDeleted:{}", deletion.version),
         resource: Some(format!("{type_id}:{id}")),
-        version: Some(erasure.version),
+        version: Some(deletion.version),
         ..Cause::default()
     };
-    let detail = "its personal data stays in messages and dead letters until these expire";
-    let case = who.case("PII_ERASURE_PENDING", "");
-    notices::raise(ctx, case, detail, erasure.at, &cause)?;
-    if let Some(ended) = row.ended() {
-        ended.erased = true;
-        return ctx.put(&R::STORE, key, &row);
+    if erases {
+        let detail = "its personal data stays in messages and dead letters until these expire";
+        let case = who.case("PII_ERASURE_PENDING", "");
+        notices::raise(ctx, case, detail, deletion.at, &cause)?;
     }
-    row.erase(ctx, who, &cause)?;
-    end(ctx, key, row, Erased::Yes)
+    match ended {
+        Some(ended) if erases => {
+            *row.ended() = Some(Ended { erased: true, ..ended });
+            ctx.put(&R::STORE, key, &row)
+        }
+        Some(_) => Ok(()),
+        None => {
+            row.delete(ctx, who, deletion.at, &cause)?;
+            end(ctx, key, row, deletion.erased)
+        }
+    }
 }
 
 /// The key of the timer that ends a marker.

@@ -149,7 +149,7 @@ impl EntryRow {
         ctx.send("skus", key, &codec::encode(&SkuMessage::Reading(message)))
     }
 
-    fn delete(
+    fn forward_end(
         &mut self,
         ctx: &mut Context<'_>,
         who: Who<'_>,
@@ -197,7 +197,9 @@ impl Resource for EntryRow {
         match self.entry.apply(message)? {
             Effect::Nothing => Ok(false),
             Effect::Read => self.forward(ctx, who).map(|()| false),
-            Effect::Delete => self.delete(ctx, who, head.created_at, &head.cause()).map(|()| true),
+            Effect::Delete => {
+                self.forward_end(ctx, who, head.created_at, &head.cause()).map(|()| true)
+            }
         }
     }
 
@@ -218,7 +220,7 @@ impl Resource for EntryRow {
             let head = &message.head;
             match self.entry.apply(message) {
                 Ok(Effect::Delete) => {
-                    self.delete(ctx, who, head.created_at, &head.cause())?;
+                    self.forward_end(ctx, who, head.created_at, &head.cause())?;
                     return Ok(true);
                 }
                 Err(rejection) if head.sequence == late.head.sequence => return Err(rejection),
@@ -233,14 +235,14 @@ impl Resource for EntryRow {
         Ok(())
     }
 
-    fn erase(
+    fn delete(
         &mut self,
         ctx: &mut Context<'_>,
         who: Who<'_>,
+        at: Timestamp,
         cause: &Cause,
     ) -> Result<(), Rejection> {
-        let at = ctx.at();
-        self.delete(ctx, who, at, cause)
+        self.forward_end(ctx, who, at, cause)
     }
 }
 

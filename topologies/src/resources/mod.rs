@@ -20,7 +20,11 @@ use aplomb_state::{
 };
 
 use self::{
-    actor::Erasure, delivered::Delivered, entries::EntryRow, orders::OrderRow, plain::PlainRow,
+    actor::{Deletion, Erased},
+    delivered::Delivered,
+    entries::EntryRow,
+    orders::OrderRow,
+    plain::PlainRow,
 };
 use crate::{
     exceptions,
@@ -110,13 +114,13 @@ fn notify(
         NotificationBody::Message { .. } => {}
         // Changes carry no content: the messages beside them do. They are known facts.
         NotificationBody::Created { .. } | NotificationBody::Updated { .. } => return Ok(()),
-        NotificationBody::Deleted { data_erasure: false, .. } => return Ok(()),
-        NotificationBody::Deleted { data_erasure: true, version, modified_at } => {
-            let erasure = Erasure { version: *version, at: *modified_at };
+        NotificationBody::Deleted { version, modified_at, data_erasure } => {
+            let erased = if *data_erasure { Erased::Yes } else { Erased::No };
+            let deletion = Deletion { version: *version, at: *modified_at, erased };
             return match handler {
-                Handler::Order => actor::erase::<OrderRow>(ctx, record.key, erasure),
-                Handler::Entry => actor::erase::<EntryRow>(ctx, record.key, erasure),
-                Handler::Plain => actor::erase::<PlainRow>(ctx, record.key, erasure),
+                Handler::Order => actor::delete::<OrderRow>(ctx, record.key, deletion),
+                Handler::Entry => actor::delete::<EntryRow>(ctx, record.key, deletion),
+                Handler::Plain => actor::delete::<PlainRow>(ctx, record.key, deletion),
             };
         }
         NotificationBody::Event { event_type, .. } => {

@@ -1,7 +1,9 @@
 //! Resources without a rule yet: duplicates are dropped and sequence numbers watched, the facts
 //! themselves have no effect. Their bytes are not kept.
 
-use aplomb_state::{codec::Format, context::Context, rejection::Rejection, store::KeyValue};
+use aplomb_state::{
+    codec::Format, context::Context, ids::Timestamp, rejection::Rejection, store::KeyValue,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -58,7 +60,13 @@ impl Resource for PlainRow {
         Ok(())
     }
 
-    fn erase(&mut self, _: &mut Context<'_>, _: Who<'_>, _: &Cause) -> Result<(), Rejection> {
+    fn delete(
+        &mut self,
+        _: &mut Context<'_>,
+        _: Who<'_>,
+        _: Timestamp,
+        _: &Cause,
+    ) -> Result<(), Rejection> {
         Ok(())
     }
 }

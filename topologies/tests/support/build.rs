@@ -7,6 +7,7 @@
 //! - `cloudEvent`: the same, delivered as a CloudEvents 1.0 structured event.
 //! - `missing`: the same, delivered as `payloadNotIncluded`.
 //! - `created`, `updated`, `deleted`: a change notification.
+//! - `deletedEvent`: the last, delivered as a CloudEvents 1.0 structured event.
 //! - `event`: an Event of Checkout, as it stands.
 //! - `stock`: a record of the warehouse's stock feed.
 //! - `raw`: a text, byte for byte, on the notifications' topic.
@@ -47,6 +48,7 @@ pub fn delivery(input: &Value) -> Delivery {
         "created" => change("ResourceCreated", body, at),
         "updated" => change("ResourceUpdated", body, at),
         "deleted" => change("ResourceDeleted", body, at),
+        "deletedEvent" => change_event(&change("ResourceDeleted", body, at)),
         "event" => body.clone(),
         "stock" => return record(STOCK, &stock(body, at), at),
         "raw" => {
@@ -235,6 +237,22 @@ fn change(kind: &str, body: &Value, at: Timestamp) -> Value {
     });
     merge(&mut whole, Value::Object(fields));
     whole
+}
+
+/// A change has neither id nor sequence of its own, so the event's id is any.
+fn change_event(change: &Value) -> Value {
+    let type_id = change["resource"]["typeId"].as_str().unwrap();
+    let kind = change["notificationType"].as_str().unwrap();
+    json!({
+        "specversion": "1.0",
+        "id": "0b8f5a0e-6f0f-4f0a-9c55-1f6d5c8c2f11",
+        "type": format!("com.commercetools.{type_id}.change.{kind}"),
+        "source": format!("/{PROJECT}/{type_id}s"),
+        "subject": change["resource"]["id"],
+        "time": change["modifiedAt"],
+        "datacontenttype": "application/json",
+        "data": change,
+    })
 }
 
 fn stock(body: &Value, at: Timestamp) -> Value {

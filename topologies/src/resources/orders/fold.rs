@@ -112,11 +112,6 @@ impl Order {
         self.incomplete = true;
     }
 
-    /// Everything goes but what the skus must be told: nothing more is held.
-    pub fn erase(&mut self) {
-        self.delete();
-    }
-
     pub fn state(&self, dimension: Dimension) -> Option<State> {
         self.states.get(dimension as usize).copied().flatten()
     }
@@ -185,7 +180,8 @@ impl Order {
         self.settle_lines();
     }
 
-    fn delete(&mut self) {
+    /// Everything goes but what the skus must be told: nothing more is held.
+    pub fn delete(&mut self) {
         self.deleted = true;
         self.settle_lines();
     }

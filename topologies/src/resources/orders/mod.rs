@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use aplomb_state::{
     codec::{self, Format},
     context::Context,
+    ids::Timestamp,
     rejection::Rejection,
     store::KeyValue,
     topology::{StateView, View},
@@ -149,15 +150,15 @@ impl Resource for OrderRow {
         self.publish(ctx, message, &before, &outcomes).map(|_| ())
     }
 
-    fn erase(
+    fn delete(
         &mut self,
         ctx: &mut Context<'_>,
         who: Who<'_>,
+        at: Timestamp,
         cause: &Cause,
     ) -> Result<(), Rejection> {
         let before = publish::Before::of(&self.order);
-        self.order.erase();
-        let at = ctx.at();
+        self.order.delete();
         self.publish_as(ctx, &publish::Subject { who, cause, at }, &before, &[]).map(|_| ())
     }
 }
