@@ -5,7 +5,7 @@
 //! - `OPEN-NO-GUESS` where the three do not fit, the task parks; data is never wiped for it.
 
 use aplomb_state::{
-    backend::StorePosition,
+    backend::{Rebuild, StorePosition},
     ids::{Generation, NextOffset, Timestamp},
 };
 
@@ -53,7 +53,7 @@ pub enum Decision {
     /// Read the changelog from the store's position up to the position record of `next`.
     ReplayTail { next: NextOffset, generation: Generation, from: NextOffset },
     /// Read the whole changelog beside the old data.
-    Rebuild { next: NextOffset, generation: Generation, from: NextOffset, resume: bool },
+    Rebuild { next: NextOffset, generation: Generation, from: NextOffset, how: Rebuild },
     /// Park, keep the data, and say this.
     Fatal(String),
 }
@@ -136,8 +136,10 @@ fn rebuild(facts: &Facts<'_>, next: NextOffset, generation: Generation) -> Decis
             && begun.current_as_of > facts.now.minus_ms(facts.delete_retention_ms)
     });
     match begun {
-        Some(begun) => Decision::Rebuild { next, generation, from: begun.changelog, resume: true },
-        None => Decision::Rebuild { next, generation, from: low, resume: false },
+        Some(begun) => {
+            Decision::Rebuild { next, generation, from: begun.changelog, how: Rebuild::Resume }
+        }
+        None => Decision::Rebuild { next, generation, from: low, how: Rebuild::Fresh },
     }
 }
 
@@ -178,8 +180,8 @@ mod tests {
             Decision::Fresh => "fresh",
             Decision::Reuse { .. } => "reuse",
             Decision::ReplayTail { .. } => "tail",
-            Decision::Rebuild { resume: false, .. } => "rebuild",
-            Decision::Rebuild { resume: true, .. } => "resume",
+            Decision::Rebuild { how: Rebuild::Fresh, .. } => "rebuild",
+            Decision::Rebuild { how: Rebuild::Resume, .. } => "resume",
             Decision::Fatal(_) => "fatal",
         }
     }

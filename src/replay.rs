@@ -2,6 +2,7 @@
 //! same bytes.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fs::{self, File},
     io::{self, BufRead, BufWriter, Write},
@@ -9,11 +10,12 @@ use std::{
 };
 
 use aplomb_state::{
+    envelope::Source,
     ids::{NextOffset, Timestamp, TopicPartition},
     topology::Codec,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -24,30 +26,38 @@ use crate::{
 
 /// Lines between two writings of the outputs.
 const LINES_PER_FLUSH: usize = 5_000;
+/// Bad lines that are told with their reason; all are counted.
+const BAD_LINES_NAMED_MAX: usize = 10;
+/// 9999-12-31T23:59:59.999Z: a time that nobody can mean would be the last one there is.
+const TIME_MS_MAX: i64 = 253_402_300_799_999;
 
 /// What the topology knows about its input that a replay needs.
 #[derive(Clone, Copy)]
-pub struct Inputs {
+pub struct Inputs<'a> {
     /// Where a line without a topic goes.
-    pub default_topic: &'static str,
+    pub default_topic: &'a str,
     /// The time that a record without a timestamp tells of itself.
     pub own_time: fn(&[u8]) -> Option<Timestamp>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{path}: {error}")]
-    File { path: String, error: io::Error },
+    #[error("cannot read {path}: {error}")]
+    Read { path: String, error: io::Error },
+    #[error("cannot write {path}: {error}; give a folder that can be written")]
+    Write { path: String, error: io::Error },
     #[error(transparent)]
     Driver(#[from] driver::Error),
 }
 
 /// What was read, for the summary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub lines: usize,
     /// Lines that were no delivery; each is an exception in the output.
     pub bad_lines: usize,
+    /// The first of them, with place and reason.
+    pub bad_lines_named: Vec<String>,
     pub outputs: usize,
 }
 
@@ -55,9 +65,16 @@ pub struct Summary {
 struct Line<'a> {
     topic: String,
     key: Option<Vec<u8>>,
-    value: Option<std::borrow::Cow<'a, [u8]>>,
+    value: Option<Cow<'a, [u8]>>,
     headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     timestamp: Option<Timestamp>,
+}
+
+/// A line that names a topic is a record of it; any other object is a delivery as it stands.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    topic: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +96,8 @@ pub struct Replay {
     driver: Option<Driver>,
     application: Option<Application>,
     naming: Naming,
-    inputs: Inputs,
+    default_topic: String,
+    own_time: fn(&[u8]) -> Option<Timestamp>,
     outputs: Outputs,
     last_time: Option<Timestamp>,
     summary: Summary,
@@ -90,7 +108,7 @@ impl Replay {
     pub fn new(
         application: Application,
         naming: Naming,
-        inputs: Inputs,
+        inputs: Inputs<'_>,
         out: &Path,
     ) -> Result<Self, Error> {
         let outputs = Outputs::create(&application, &naming, out)?;
@@ -98,41 +116,50 @@ impl Replay {
             driver: None,
             application: Some(application),
             naming,
-            inputs,
+            default_topic: inputs.default_topic.to_owned(),
+            own_time: inputs.own_time,
             outputs,
             last_time: None,
             summary: Summary::default(),
         })
     }
 
-    /// Delivers every line. `progress` is told the bytes of each.
+    /// Delivers every line. `name` is for people; `progress` is told the bytes of each.
     pub fn read(
         &mut self,
+        name: &str,
         source: &mut dyn BufRead,
         progress: &mut dyn FnMut(usize),
     ) -> Result<(), Error> {
         let mut line = Vec::new();
-        loop {
+        for number in 1_usize.. {
             line.clear();
             let read = source.read_until(b'\n', &mut line);
-            let read = read.map_err(|error| Error::File { path: "input".to_owned(), error })?;
+            let read = read.map_err(|error| Error::Read { path: name.to_owned(), error })?;
             if read == 0 {
-                return Ok(());
+                break;
             }
             progress(read);
-            let bytes = line.trim_ascii();
-            if !bytes.is_empty() {
-                self.line(bytes)?;
+            let bytes = without_line_end(&line);
+            if !bytes.trim_ascii().is_empty() {
+                self.line(bytes, || format!("{name}:{number}"))?;
             }
         }
+        Ok(())
     }
 
-    fn line(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let line = self.take_apart(bytes).unwrap_or_else(|()| {
+    fn line(&mut self, bytes: &[u8], place: impl Fn() -> String) -> Result<(), Error> {
+        let line = self.take_apart(bytes).unwrap_or_else(|reason| {
             self.summary.bad_lines += 1;
-            Line::raw(self.inputs.default_topic.to_owned(), bytes)
+            if self.summary.bad_lines_named.len() < BAD_LINES_NAMED_MAX {
+                self.summary.bad_lines_named.push(format!("{}: {reason}", place()));
+            }
+            Line::raw(self.default_topic.clone(), bytes)
         });
-        let own_time = || line.value.as_deref().and_then(self.inputs.own_time);
+        let own_time = || {
+            let value = line.value.as_deref()?;
+            (self.own_time)(value).filter(|time| is_possible(*time))
+        };
         let time = line.timestamp.or_else(own_time).or(self.last_time).unwrap_or_default();
         self.last_time = Some(time);
         let driver = self.driver(time)?;
@@ -160,23 +187,29 @@ impl Replay {
         self.driver.as_mut().ok_or(Error::Driver(driver::Error::Endless))
     }
 
-    /// `Err`: the line is no delivery. It is handed on as it is, and ends in an exception.
-    fn take_apart<'a>(&self, bytes: &'a [u8]) -> Result<Line<'a>, ()> {
-        let object: BTreeMap<&str, &RawValue> = match serde_json::from_slice(bytes) {
-            Ok(object) => object,
-            // Perhaps keys with escapes: let the handlers judge it.
-            Err(_) => return Ok(Line::raw(self.inputs.default_topic.to_owned(), bytes)),
-        };
-        if !object.contains_key("topic") {
-            return Ok(Line::raw(self.inputs.default_topic.to_owned(), bytes));
+    /// `Err`: why the line is no delivery. It is handed on as it is, and ends in an exception.
+    fn take_apart<'a>(&self, bytes: &'a [u8]) -> Result<Line<'a>, String> {
+        let told = |error: serde_json::Error| error.to_string();
+        let head: Head = serde_json::from_slice(bytes).map_err(told)?;
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err("not a JSON object".to_owned());
         }
-        let wrapped: Wrapped<'_> = serde_json::from_slice(bytes).map_err(drop)?;
-        let topic = self.known_topic(&wrapped.topic).ok_or(())?;
+        if head.topic.is_none() {
+            return Ok(Line::raw(self.default_topic.clone(), bytes));
+        }
+        let wrapped: Wrapped<'_> = serde_json::from_slice(bytes).map_err(told)?;
+        let topic = self.known_topic(&wrapped.topic).ok_or_else(|| {
+            format!("no flow reads the topic {}; known are {}", wrapped.topic, self.known_topics())
+        })?;
+        let timestamp = wrapped.timestamp.map(Timestamp);
+        if let Some(time) = timestamp.filter(|time| !is_possible(*time)) {
+            return Err(format!("the timestamp {} is no epoch milliseconds", time.0));
+        }
         let text = wrapped.value.get();
         let value = if text == "null" {
             None
         } else if text.starts_with('"') {
-            let raw: String = serde_json::from_str(text).map_err(drop)?;
+            let raw: String = serde_json::from_str(text).map_err(told)?;
             Some(raw.into_bytes().into())
         } else {
             Some(text.as_bytes().into())
@@ -187,31 +220,37 @@ impl Replay {
             key: wrapped.key.map(String::into_bytes),
             value,
             headers: headers.map(|(name, value)| (name.into(), value.map(Into::into))).collect(),
-            timestamp: wrapped.timestamp.map(Timestamp),
+            timestamp,
         })
     }
 
     /// With or without the prefix.
     fn known_topic(&self, name: &str) -> Option<String> {
-        let sources = match (&self.driver, &self.application) {
-            (Some(driver), _) => &driver.application.configuration.sources,
-            (None, Some(application)) => &application.configuration.sources,
-            (None, None) => return None,
-        };
         let prefix = &self.naming.output_prefix;
         let same = |topic: &str| {
             topic == name
                 || topic.strip_prefix(prefix.as_str()) == Some(name)
                 || name.strip_prefix(prefix.as_str()) == Some(topic)
         };
-        sources.iter().map(|source| &source.topic).find(|topic| same(topic)).cloned()
+        self.sources().iter().map(|source| &source.topic).find(|topic| same(topic)).cloned()
+    }
+
+    fn known_topics(&self) -> String {
+        let topics = self.sources().iter().map(|source| source.topic.as_str());
+        topics.collect::<Vec<_>>().join(", ")
+    }
+
+    fn sources(&self) -> &[Source] {
+        let running = self.driver.as_ref().map(|driver| &*driver.application);
+        let application = running.or(self.application.as_ref());
+        application.map_or(&[], |application| &application.configuration.sources)
     }
 
     /// Time goes on to `until`, if that is later, and everything due by then happens.
     pub fn finish(mut self, until: Option<Timestamp>) -> Result<Summary, Error> {
         let start = self.last_time.or(until).unwrap_or_default();
         let driver = self.driver(start)?;
-        if let Some(until) = until {
+        if let Some(until) = until.filter(|until| *until >= driver.now()) {
             driver.advance(until)?;
             driver.finish()?;
         }
@@ -227,6 +266,15 @@ impl Replay {
         driver.trim()?;
         Ok(())
     }
+}
+
+fn is_possible(time: Timestamp) -> bool {
+    (0..=TIME_MS_MAX).contains(&time.0)
+}
+
+fn without_line_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 impl<'a> Line<'a> {
@@ -254,7 +302,7 @@ impl Outputs {
     fn create(application: &Application, naming: &Naming, out: &Path) -> Result<Self, Error> {
         let failed = |path: &Path| {
             let path = path.display().to_string();
-            move |error| Error::File { path, error }
+            move |error| Error::Write { path, error }
         };
         fs::create_dir_all(out).map_err(failed(out))?;
         let mut files = Vec::new();
@@ -290,7 +338,7 @@ impl Outputs {
                 let outcome = serde_json::to_writer(&mut *writer, &line)
                     .map_err(io::Error::from)
                     .and_then(|()| writer.write_all(b"\n"));
-                outcome.map_err(|error| Error::File { path: output.path.clone(), error })?;
+                outcome.map_err(|error| Error::Write { path: output.path.clone(), error })?;
                 self.written += 1;
             }
         }
@@ -301,7 +349,7 @@ impl Outputs {
         for output in &mut self.files {
             if let Some(writer) = &mut output.writer {
                 let outcome = writer.flush();
-                outcome.map_err(|error| Error::File { path: output.path.clone(), error })?;
+                outcome.map_err(|error| Error::Write { path: output.path.clone(), error })?;
             }
         }
         Ok(())

@@ -68,8 +68,30 @@ impl Restore {
         goal: Goal,
     ) -> Self {
         let base = store.position().map(|position| position.inbox);
+        Self::new(store, metadata, changelog, goal, Mode::Tail, base)
+    }
+
+    pub fn rebuild(
+        mut store: Box<dyn TaskStore>,
+        metadata: Metadata,
+        changelog: TopicPartition,
+        goal: Goal,
+        from: Rebuild,
+    ) -> Result<Self, backend::Error> {
+        store.begin_rebuild(from)?;
+        let base = store.rebuilding().map(|position| position.inbox);
+        Ok(Self::new(store, metadata, changelog, goal, Mode::Rebuild, base))
+    }
+
+    fn new(
+        store: Box<dyn TaskStore>,
+        metadata: Metadata,
+        changelog: TopicPartition,
+        goal: Goal,
+        mode: Mode,
+        base: Option<NextOffset>,
+    ) -> Self {
         let Goal { begun, next, until, from } = goal;
-        let mode = Mode::Tail;
         Self {
             store,
             metadata,
@@ -83,32 +105,6 @@ impl Restore {
             records: 0,
             begun,
         }
-    }
-
-    pub fn rebuild(
-        mut store: Box<dyn TaskStore>,
-        metadata: Metadata,
-        changelog: TopicPartition,
-        goal: Goal,
-        resume: bool,
-    ) -> Result<Self, backend::Error> {
-        store.begin_rebuild(if resume { Rebuild::Resume } else { Rebuild::Fresh })?;
-        let base = store.rebuilding().map(|position| position.inbox);
-        let Goal { begun, next, until, from } = goal;
-        let mode = Mode::Rebuild;
-        Ok(Self {
-            store,
-            metadata,
-            changelog,
-            next,
-            until,
-            from,
-            mode,
-            base,
-            reached: false,
-            records: 0,
-            begun,
-        })
     }
 
     /// Reads at most `records_max` and applies them in one batch. Never waits.

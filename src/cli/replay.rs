@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use aplomb_state::ids::Timestamp;
@@ -12,16 +12,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, checks};
 use crate::{
-    application::Application,
+    application::{Application, Naming},
     commerce::{self, inputs},
-    config::Config,
-    replay::{Replay, Summary},
+    config::{Config, Flow},
+    replay::{Inputs, Replay, Summary},
 };
 
 pub(super) const HELP: &str = "\
 Each line is a delivered notification, or {\"topic\", \"key\", \"value\", \"headers\", \"timestamp\"} for any
 input topic: value is JSON, or a string taken as the raw bytes, or null for a tombstone; timestamp
-is epoch milliseconds. A line that is neither ends as an exception in the output.
+is epoch milliseconds. A line that is neither ends as an exception in the output, and is named on
+standard error.
 
 Examples:
   aplomb replay day.jsonl --out out
@@ -54,16 +55,19 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    let application = application(options)?;
-    let (application, naming) = application;
     let failed = |error: crate::replay::Error| Failure::Failed(error.to_string());
-    let mut replay =
-        Replay::new(application, naming, inputs::REPLAY_INPUTS, &options.out).map_err(failed)?;
+    let Prepared { application, naming, notifications } = prepare(options)?;
+    refuse_to_overwrite(options, &application)?;
+    // What cannot be read is told before anything is written.
+    let sources = options.files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let inputs = Inputs { default_topic: &notifications, ..inputs::REPLAY_INPUTS };
+    let mut replay = Replay::new(application, naming, inputs, &options.out).map_err(failed)?;
     let bar = progress_bar(options);
-    for path in &options.files {
-        let mut source = open(path)?;
+    for (path, mut source) in options.files.iter().zip(sources) {
         replay
-            .read(source.as_mut(), &mut |bytes| bar.inc(u64::try_from(bytes).unwrap_or(0)))
+            .read(&name(path), source.as_mut(), &mut |bytes| {
+                bar.inc(u64::try_from(bytes).unwrap_or(0));
+            })
             .map_err(failed)?;
     }
     let summary = replay.finish(options.until).map_err(failed)?;
@@ -72,9 +76,16 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
+struct Prepared {
+    application: Application,
+    naming: Naming,
+    /// Where a bare notification goes.
+    notifications: String,
+}
+
 /// The user's flows and rules over the defaults, every external topic with as many partitions as
 /// were asked for, and no allowance for disorder: lines are delivered in their order.
-fn application(options: &Options) -> Result<(Application, crate::application::Naming), Failure> {
+fn prepare(options: &Options) -> Result<Prepared, Failure> {
     let defaults = inputs::defaults(options.partitions);
     let mut config = match &options.config {
         Some(path) => super::load(path, defaults)?,
@@ -91,17 +102,63 @@ fn application(options: &Options) -> Result<(Application, crate::application::Na
         .document(&counts)
         .map_err(|missing| Failure::Failed(format!("no such topics: {}", missing.join(", "))))?;
     let naming = config.naming();
+    let notifications = notifications(&config.flows)?;
     let topology = commerce::topology();
     let application = Application::new(topology, &naming, document, config.start, config.tuning());
-    Ok((application, naming))
+    Ok(Prepared { application, naming, notifications })
+}
+
+/// The usual topic where a flow reads it, else the first flow of notifications.
+fn notifications(flows: &[Flow]) -> Result<String, Failure> {
+    let kind = |flow: &Flow| flow.document.get("kind").cloned();
+    let is_stock = |flow: &&Flow| kind(flow).is_some_and(|kind| kind == "stock");
+    let usual = flows.iter().find(|flow| flow.topic == inputs::NOTIFICATIONS);
+    let flow = usual.or_else(|| flows.iter().find(|flow| !is_stock(flow)));
+    flow.map(|flow| flow.topic.clone()).ok_or_else(|| {
+        let topic = inputs::NOTIFICATIONS;
+        Failure::Failed(format!(
+            "no flow of the configuration reads notifications; add one with topic = \"{topic}\""
+        ))
+    })
+}
+
+/// An output file of one replay may be the input of the next, but not of the one that writes it.
+fn refuse_to_overwrite(options: &Options, application: &Application) -> Result<(), Failure> {
+    let Ok(out) = fs::canonicalize(&options.out) else { return Ok(()) };
+    for definition in &application.topology.outputs {
+        let output = out.join(format!("{}.jsonl", definition.topic));
+        let is_output = |path: &&PathBuf| fs::canonicalize(path).is_ok_and(|path| path == output);
+        if let Some(path) = options.files.iter().find(is_output) {
+            return Err(Failure::Failed(format!(
+                "{} would be overwritten by its own replay; give another folder with --out",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn name(path: &Path) -> String {
+    match path.as_os_str() == "-" {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    }
 }
 
 fn open(path: &PathBuf) -> Result<Box<dyn BufRead>, Failure> {
     if path.as_os_str() == "-" {
         return Ok(Box::new(BufReader::new(io::stdin())));
     }
-    let file = File::open(path)
-        .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
+    let failed = |why: String| {
+        let path = path.display();
+        Failure::Failed(format!(
+            "cannot read {path}: {why}; give a file of JSON Lines, or - for standard input"
+        ))
+    };
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    if file.metadata().is_ok_and(|found| found.is_dir()) {
+        return Err(failed("it is a folder".to_owned()));
+    }
     Ok(Box::new(BufReader::new(file)))
 }
 
@@ -120,6 +177,12 @@ fn progress_bar(options: &Options) -> ProgressBar {
 }
 
 fn print(summary: &Summary, options: &Options) {
+    for line in &summary.bad_lines_named {
+        eprintln!("{line}");
+    }
+    if summary.bad_lines > summary.bad_lines_named.len() {
+        eprintln!("… and {} more", summary.bad_lines - summary.bad_lines_named.len());
+    }
     println!(
         "{} lines delivered, {} of them no delivery at all; {} records in {}",
         summary.lines,

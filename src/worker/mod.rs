@@ -8,6 +8,7 @@
 //! - `APPLY-AFTER` stores are written only after the broker's acknowledgement.
 
 mod commit;
+mod external;
 mod group;
 mod opening;
 pub(crate) mod process;

@@ -2,6 +2,7 @@
 
 use std::{
     process::Command,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -45,8 +46,16 @@ impl Broker {
     }
 
     pub fn create_input(&self, partitions: i32) -> Outcome {
-        let name = NOTIFICATIONS.into();
-        self.log.create_topics(&[TopicDescription { name, partitions, config: vec![] }])?;
+        let name: Arc<str> = NOTIFICATIONS.into();
+        let topic = TopicDescription { name: Arc::clone(&name), partitions, config: vec![] };
+        self.log.create_topics(&[topic])?;
+        // The controller has it; the broker learns of it a moment later.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.log.topics(std::slice::from_ref(&name))?.iter().any(Option::is_none) {
+            if Instant::now() > deadline {
+                return Err(format!("{name} was created but is not there").into());
+            }
+        }
         Ok(())
     }
 
