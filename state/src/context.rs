@@ -13,13 +13,14 @@ use crate::{
     codec::{self, Format},
     effect::{Effect, Headers, Target},
     envelope::{Configuration, Envelope, HOPS_MAX},
-    fold::{Fault, Work},
+    fold::Fault,
     ids::{Offset, Timestamp},
     record::{External, Kind, Subject, Trace},
     rejection::{Cause, Rejection},
     stage::Stage,
     store::{Expiring, KeyValue, StoreId, StoreKey},
     timers,
+    work::Work,
 };
 
 /// Typed stores that see the transaction's own writes, outputs, sends and timers of one input.

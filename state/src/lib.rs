@@ -28,3 +28,4 @@ pub mod store;
 pub mod tester;
 pub mod timers;
 pub mod topology;
+mod work;
