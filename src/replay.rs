@@ -189,14 +189,17 @@ impl Replay {
 
     /// `Err`: why the line is no delivery. It is handed on as it is, and ends in an exception.
     fn take_apart<'a>(&self, bytes: &'a [u8]) -> Result<Line<'a>, String> {
-        let told = |error: serde_json::Error| error.to_string();
-        let head: Head = serde_json::from_slice(bytes).map_err(told)?;
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return Err("not a JSON object".to_owned());
         }
+        let head = serde_json::from_slice(bytes).map_err(|error| format!("broken JSON: {error}"));
+        let head: Head = head?;
         if head.topic.is_none() {
             return Ok(Line::raw(self.default_topic.clone(), bytes));
         }
+        let told = |error: serde_json::Error| {
+            format!("not {{topic, key, value, headers, timestamp}}: {error}")
+        };
         let wrapped: Wrapped<'_> = serde_json::from_slice(bytes).map_err(told)?;
         let topic = self.known_topic(&wrapped.topic).ok_or_else(|| {
             format!("no flow reads the topic {}; known are {}", wrapped.topic, self.known_topics())

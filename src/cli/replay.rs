@@ -102,24 +102,19 @@ fn prepare(options: &Options) -> Result<Prepared, Failure> {
         .document(&counts)
         .map_err(|missing| Failure::Failed(format!("no such topics: {}", missing.join(", "))))?;
     let naming = config.naming();
-    let notifications = notifications(&config.flows)?;
+    let notifications = notifications(&config.flows);
     let topology = commerce::topology();
     let application = Application::new(topology, &naming, document, config.start, config.tuning());
     Ok(Prepared { application, naming, notifications })
 }
 
-/// The usual topic where a flow reads it, else the first flow of notifications.
-fn notifications(flows: &[Flow]) -> Result<String, Failure> {
-    let kind = |flow: &Flow| flow.document.get("kind").cloned();
-    let is_stock = |flow: &&Flow| kind(flow).is_some_and(|kind| kind == "stock");
+/// The usual topic where a flow reads it, else the first flow of notifications; where there is
+/// none, a bare line is a bad record of the first flow.
+fn notifications(flows: &[Flow]) -> String {
+    let is_stock = |flow: &&Flow| flow.document.get("kind").is_some_and(|kind| kind == "stock");
     let usual = flows.iter().find(|flow| flow.topic == inputs::NOTIFICATIONS);
-    let flow = usual.or_else(|| flows.iter().find(|flow| !is_stock(flow)));
-    flow.map(|flow| flow.topic.clone()).ok_or_else(|| {
-        let topic = inputs::NOTIFICATIONS;
-        Failure::Failed(format!(
-            "no flow of the configuration reads notifications; add one with topic = \"{topic}\""
-        ))
-    })
+    let flow = usual.or_else(|| flows.iter().find(|flow| !is_stock(flow))).or(flows.first());
+    flow.map_or_else(|| inputs::NOTIFICATIONS.to_owned(), |flow| flow.topic.clone())
 }
 
 /// An output file of one replay may be the input of the next, but not of the one that writes it.
