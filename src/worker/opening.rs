@@ -115,6 +115,14 @@ impl<L: Log> Worker<L> {
             decision = open::decide(&facts);
         }
         tracing::info!(task = %id, ?decision, "opening");
+        if matches!(decision, Decision::Fatal(_))
+            && self.consumer.committed(std::slice::from_ref(input), REQUEST_WAIT)?
+                != std::slice::from_ref(committed)
+        {
+            // The offset moved between the readings: we slept, and somebody else has the task.
+            self.wait_to_open(input, UNSTABLE_BACKOFF_MS);
+            return Ok(());
+        }
         self.carry_out(input, stage, store, changelog, *log, decision)
     }
 

@@ -68,6 +68,6 @@ fn feed(bootstrap: &str, count: usize, per_second: u32, seed: u64) -> Outcome<us
         producer.poll(Duration::ZERO);
         fed += 1;
     }
-    producer.flush(Duration::from_secs(60))?;
+    producer.flush(Duration::from_secs(120))?;
     Ok(fed)
 }
