@@ -223,13 +223,15 @@ impl Workers {
 }
 
 fn work(parts: Parts<KafkaLog>, wait: Duration, stopping: &AtomicBool) -> Result<(), Error> {
+    // A static member keeps its place over a restart; only `drain` would give it up.
+    let leave = if parts.member.instance_id.is_some() { Leave::Stay } else { Leave::Leave };
     let mut worker = Worker::start(parts)?;
     let mut turn = Turn::Busy;
     while !stopping.load(Ordering::Relaxed) {
         let wait = if turn == Turn::Idle { wait } else { Duration::ZERO };
         turn = worker.turn(wait).map_err(|stop| Error::Stopped(stop.reason))?;
     }
-    Ok(worker.shut_down(Leave::Leave)?)
+    Ok(worker.shut_down(leave)?)
 }
 
 /// The HTTP server on a runtime of its own.
