@@ -86,6 +86,12 @@ impl<L: Log> Worker<L> {
             return Err(log::Error { rejoined: true, ..super::own_error(Class::Abort, message) });
         }
         let deadline = started.plus_ms(wait_ms_max);
+        // IMPORTANT: effects that a full queue held back belong to records whose offsets go out.
+        while !self.send_waiting()? {
+            if let Some(producer) = &mut self.producer {
+                producer.drain(super::REQUEST_WAIT)?;
+            }
+        }
         self.send_changelogs()?;
         let mut offsets = self.offsets();
         offsets.extend(first);
@@ -245,6 +251,7 @@ impl<L: Log> Worker<L> {
 
     /// The transaction is over for us, whatever became of it: nothing of it is kept.
     pub(super) fn drop_transaction(&mut self) -> Option<Transaction> {
+        self.held_back = false;
         self.transaction.take()
     }
 }

@@ -98,6 +98,8 @@ pub struct Worker<L: Log> {
     /// The tasks kept must be compared with what the group has committed.
     check_kept: bool,
     transaction: Option<Transaction>,
+    /// The producer's queue is full: some task's effects wait in its outbox.
+    held_back: bool,
     last_commit: Timestamp,
     last_tick: Timestamp,
     tick_wanted: bool,
@@ -142,6 +144,7 @@ impl<L: Log> Worker<L> {
             member_id: String::new(),
             check_kept: false,
             transaction: None,
+            held_back: false,
             last_commit: now,
             last_tick: Timestamp::MIN,
             tick_wanted: false,

@@ -176,9 +176,10 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
+    /// Nothing more fits: a bound is reached, or the producer's queue holds effects back.
     pub(super) fn transaction_is_full(&self) -> bool {
         let tuning = &self.application.tuning;
-        self.tasks.iter().any(|task| matches!(&task.state, State::Running(r) if r.has_unsent()))
+        self.held_back
             || self.transaction.as_ref().is_some_and(|transaction| {
                 transaction.done.records >= self.recovery.records_max(tuning.commit_records_max)
                     || transaction.bytes >= tuning.commit_bytes_max
@@ -186,12 +187,12 @@ impl<L: Log> Worker<L> {
     }
 
     /// Moves effects that a full queue held back. `false`: it is full still.
-    fn send_waiting(&mut self) -> Result<bool, log::Error> {
+    pub(super) fn send_waiting(&mut self) -> Result<bool, log::Error> {
+        if !self.held_back {
+            return Ok(true);
+        }
         for index in 0..self.tasks.len() {
-            let waits = self.tasks.get(index).is_some_and(
-                |task| matches!(&task.state, State::Running(running) if running.has_unsent()),
-            );
-            if waits && !self.send_effects(index)? {
+            if !self.send_effects(index)? {
                 return Ok(false);
             }
         }
@@ -208,6 +209,7 @@ impl<L: Log> Worker<L> {
         let Some(producer) = &mut self.producer else {
             return Err(super::own_error(log::Class::Abort, "the producer is gone"));
         };
+        self.held_back = false;
         let application = &self.application;
         let cause = &mut self.buffers.cause;
         while let Some(effect) = running.fold.outbox().effects().get(running.sent) {
@@ -215,6 +217,7 @@ impl<L: Log> Worker<L> {
             let place = Place { id, offset: running.input, effect: running.sent };
             place.write(cause);
             if !send_effect(producer, application, &id.input, effect, cause)? {
+                self.held_back = true;
                 return Ok(false);
             }
             running.sent += 1;
