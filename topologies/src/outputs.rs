@@ -190,6 +190,16 @@ mod tests {
     }
 
     #[test]
+    fn every_topic_has_a_writer() {
+        let topology = crate::topology();
+        let stages = topology.definitions();
+        for output in &topology.outputs {
+            let written = stages.iter().any(|stage| stage.outputs.contains(&output.topic));
+            assert!(written, "{}", output.topic);
+        }
+    }
+
+    #[test]
     fn parts_do_not_run_into_each_other() {
         assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
         assert_ne!(digest(&[b"", b"a"]), digest(&[b"a", b""]));

@@ -9,24 +9,17 @@ pub const INVENTORY_EVENTS: &str = "inventory.events.v1";
 pub const INVENTORY_RESERVATIONS: &str = "inventory.reservations.v1";
 pub const INVENTORY_AVAILABILITY: &str = "inventory.availability.v1";
 pub const INVENTORY_HISTORY: &str = "inventory.history.v1";
-pub const PAYMENT_VIEW: &str = "payment.view.v1";
-pub const PAYMENT_EVENTS: &str = "payment.events.v1";
-pub const PRICE_VIEW: &str = "price.view.v1";
-pub const PRODUCT_VIEW: &str = "product.view.v1";
-pub const IDENTIFIERS: &str = "identifiers.v1";
 pub const DRIFT_EVENTS: &str = "drift.events.v1";
 pub const DRIFT_OPEN: &str = "drift.open.v1";
 pub const EXCEPTIONS: &str = "exceptions.v1";
 pub const DLQ: &str = "dlq.v1";
 pub const REFETCH_REQUESTS: &str = "refetch.requests.v1";
-pub const FLOW_STATUS: &str = "flow.status.v1";
-pub const AUDIT: &str = "audit.v1";
 
 const RECORD_BYTES_MAX: usize = 1 << 20;
 /// More than any input: inboxes take 2 MiB, and a dead letter adds headers.
 const DLQ_BYTES_MAX: usize = 8 << 20;
 
-/// What the runtime creates and checks.
+/// What the runtime creates and checks: topics that a stage writes.
 pub fn definitions() -> Vec<OutputDefinition> {
     use Cleanup::Compact;
     let order = "project:orderId";
@@ -44,18 +37,11 @@ pub fn definitions() -> Vec<OutputDefinition> {
         json(INVENTORY_RESERVATIONS, Compact, "project:orderId:lineItemId:sku:location"),
         json(INVENTORY_AVAILABILITY, Compact, stock),
         json(INVENTORY_HISTORY, days(400), stock),
-        json(PAYMENT_VIEW, Compact, "project:paymentId"),
-        json(PAYMENT_EVENTS, days(400), "project:paymentId"),
-        json(PRICE_VIEW, Compact, "project:sku:scope"),
-        json(PRODUCT_VIEW, Compact, "project:productId"),
-        json(IDENTIFIERS, Compact, "idType:canonical"),
         json(DRIFT_EVENTS, days(180), "driftId"),
         json(DRIFT_OPEN, Compact, "driftId"),
         json(EXCEPTIONS, Cleanup::CompactAndDelete { retention_ms: days_ms(365) }, "caseId"),
         dead_letters,
         json(REFETCH_REQUESTS, days(7), "project:type:id"),
-        json(FLOW_STATUS, Compact, "flow"),
-        json(AUDIT, days(400), "entity"),
     ]
 }
 

@@ -39,12 +39,20 @@ pub enum Reason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
     pub hold: Hold,
-    /// Units asked for and not placed yet. They count as backordered in `hold`.
-    pub wanted: i64,
+    pub wanted: Wanted,
     /// The change of what is physically there.
     pub moved: i64,
     pub released: i64,
     pub events: Vec<Event>,
+}
+
+/// Units asked for and not placed yet. They count as backordered in the hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub units: i64,
+    /// Part of them: they came back with a delivery. Where others took meanwhile what it had left
+    /// free, they wait like any demand, so that no unit is reserved twice.
+    pub returned: i64,
 }
 
 /// What there is to give.
@@ -109,7 +117,8 @@ fn begin(target: &HoldTarget) -> Settled {
         promise: Promise::None,
         waiting: false,
     };
-    Settled { hold, wanted: buckets.unshipped, moved: 0, released: 0, events: Vec::new() }
+    let wanted = Wanted { units: buckets.unshipped, returned: 0 };
+    Settled { hold, wanted, moved: 0, released: 0, events: Vec::new() }
 }
 
 fn go_on(before: &Hold, target: &HoldTarget) -> Settled {
@@ -129,21 +138,14 @@ fn go_on(before: &Hold, target: &HoldTarget) -> Settled {
         events.push(Event::Shipped(shipped));
     }
     let held = hold.reserved + hold.backordered;
-    if shipped < 0 {
-        let back = shipped.abs().min(buckets.unshipped - held);
-        if back > 0 {
-            hold.reserved += back;
-            events.push(Event::Reserved(back, Reason::DeliveryReversed));
-        }
-    }
-    let held = hold.reserved + hold.backordered;
     let released = (held - buckets.unshipped).max(0);
     if released > 0 {
         take(&mut hold, released, Bucket::Backordered);
         events.push(Event::Released(released));
     }
-    let wanted = (buckets.unshipped - held).max(0);
-    hold.backordered += wanted;
+    let units = (buckets.unshipped - held).max(0);
+    let wanted = Wanted { units, returned: (-shipped).clamp(0, units) };
+    hold.backordered += units;
     if hold.backordered == 0 {
         hold.promise = Promise::None;
         hold.waiting = false;
@@ -169,7 +171,8 @@ fn take(hold: &mut Hold, units: i64, first: Bucket) {
 }
 
 /// Gives free stock to units that [`settle`] left as wanted.
-pub fn give(hold: &mut Hold, wanted: i64, offer: &Offer) -> Vec<Event> {
+pub fn give(hold: &mut Hold, wanted: Wanted, offer: &Offer) -> Vec<Event> {
+    let Wanted { units: wanted, returned } = wanted;
     if wanted <= 0 {
         return Vec::new();
     }
@@ -185,8 +188,13 @@ pub fn give(hold: &mut Hold, wanted: i64, offer: &Offer) -> Vec<Event> {
     hold.reserved += fits;
     hold.backordered -= fits;
     let mut events = Vec::new();
-    if fits > 0 {
-        events.push(Event::Reserved(fits, Reason::Ordered));
+    let returned = returned.min(fits);
+    for (units, reason) in
+        [(returned, Reason::DeliveryReversed), (fits - returned, Reason::Ordered)]
+    {
+        if units > 0 {
+            events.push(Event::Reserved(units, reason));
+        }
     }
     if wanted > fits {
         hold.promise = offer.promise;
