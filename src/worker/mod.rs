@@ -178,6 +178,10 @@ impl<L: Log> Worker<L> {
             self.check_kept_tasks()?;
         }
         self.settle_producer()?;
+        if self.producer.is_none() {
+            // Nothing can be committed yet, so nothing is taken.
+            return Ok(Turn::Idle);
+        }
         let opened = self.open_tasks()?;
         let restored = self.restore_tasks()?;
         let handled = self.process()?;
