@@ -3,6 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod commit;
+mod group;
+mod harness;
+mod restart;
+mod time;
+mod verify;
+
 use aplomb::{
     driver::{Driver, Error},
     embedded::Foreign,

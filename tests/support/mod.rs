@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub const INPUT: &str = "lines";
 pub const COUNTS: &str = "counts.v1";
 pub const DEAD: &str = "dead.v1";
+const DEAD_BYTES_MAX: usize = 1_024;
 /// A word whose total is emitted once more when so much time has passed.
 pub const REMIND_AFTER_MS: i64 = 5_000;
 
@@ -35,9 +36,11 @@ struct Split;
 struct Counts;
 
 fn dead(ctx: &mut Context<'_>, subject: &Subject<'_>, why: &Rejection) -> Result<(), Rejection> {
-    let key = subject.key.unwrap_or_default().to_vec();
+    // The beginning is enough: an exception must fit whatever the record was.
+    let cut = |bytes: &[u8]| bytes[..bytes.len().min(DEAD_BYTES_MAX)].to_vec();
     let reason = why.detail.clone().into_bytes();
-    ctx.emit(DEAD, key, subject.value.map(<[u8]>::to_vec), vec![("reason".into(), reason)])
+    let key = cut(subject.key.unwrap_or_default());
+    ctx.emit(DEAD, key, subject.value.map(cut), vec![("reason".into(), reason)])
 }
 
 impl Stage for Split {
