@@ -6,6 +6,7 @@ mod support;
 mod commit;
 mod group;
 mod harness;
+mod random;
 mod restart;
 mod time;
 mod verify;
