@@ -87,6 +87,16 @@ impl OrderRow {
             }
         }
         self.clear_ended(ctx, subject, &before.conditions)?;
+        self.target_changes(ctx, subject, before)?;
+        self.show(ctx, subject)
+    }
+
+    pub(super) fn target_changes(
+        &mut self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+        before: &Before,
+    ) -> Result<(), Rejection> {
         self.revision += 1;
         for (index, line) in self.order.lines.iter().enumerate() {
             let told = before.known.then(|| before.line(index)).flatten();
@@ -94,7 +104,7 @@ impl OrderRow {
                 self.target(ctx, subject, line)?;
             }
         }
-        self.show(ctx, subject)
+        Ok(())
     }
 
     /// What is only about our knowledge of an order ends with it.

@@ -7,7 +7,7 @@ use super::{
     OrderRow, fact_of,
     fold::Order,
     outcomes::{Outcome, Verdict},
-    publish::Subject,
+    publish::{Before, Subject},
     records,
 };
 use crate::{
@@ -32,7 +32,7 @@ impl OrderRow {
         fact_of(late)?;
         let others = log.iter().filter(|message| message.head.sequence != late.head.sequence);
         let (_, told) = fold(base.clone(), others, rules);
-        let (order, all) = fold(base, log.iter(), rules);
+        let (order, all) = fold(base.clone(), log.iter(), rules);
         let before = std::mem::replace(&mut self.order, order);
         self.judged_by(ctx);
         let who = Who::of(late.key)?;
@@ -54,11 +54,41 @@ impl OrderRow {
         }
         self.end_conditions();
         self.clear_ended(ctx, &subject, &before.conditions)?;
-        self.revision += 1;
-        for line in &self.order.lines {
-            self.target(ctx, &subject, line)?;
+        if before.known {
+            self.revision += 1;
+            for line in &self.order.lines {
+                self.target(ctx, &subject, line)?;
+            }
+        } else {
+            self.target_each(ctx, who, base, log, rules)?;
         }
         self.show(ctx, &subject)
+    }
+
+    /// The skus never heard of the order. They are told as if all had come in order, so that every
+    /// shipment and release counts at its own instant.
+    fn target_each(
+        &mut self,
+        ctx: &mut Context<'_>,
+        who: Who<'_>,
+        base: Order,
+        log: &[Delivered<'_>],
+        rules: &Rules,
+    ) -> Result<(), Rejection> {
+        let healed = std::mem::replace(&mut self.order, base);
+        for message in log {
+            let Ok(fact) = fact_of(message) else { continue };
+            let before = Before::of(&self.order);
+            self.order.apply(&message.head, &fact, rules);
+            let cause = message.head.cause();
+            let subject = Subject { who, cause: &cause, at: message.head.created_at };
+            self.target_changes(ctx, &subject, &before)?;
+            if self.order.deleted {
+                break;
+            }
+        }
+        self.order = healed;
+        Ok(())
     }
 
     /// Events not emitted yet; verdicts that are new or another.
