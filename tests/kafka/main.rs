@@ -97,7 +97,10 @@ fn nothing_is_missing_doubled_or_different_after_every_fault() -> Outcome {
     broker.wait_until_handled(&services[0].group(), Duration::from_secs(90))?;
     println!("{:>4} s  all handled", started.elapsed().as_secs());
     let compared = views::compare(&broker, &services, Duration::from_secs(60))?;
-    println!("{:>4} s  {compared} order views are the same over HTTP", started.elapsed().as_secs());
+    println!(
+        "{:>4} s  orders, cases and availabilities are the same over HTTP: {compared:?}",
+        started.elapsed().as_secs()
+    );
     for service in &mut services {
         service.stop()?;
     }

@@ -1,4 +1,5 @@
-//! What the HTTP API answers against the last compacted views.
+//! What the HTTP API answers against the last compacted records: orders, cases, and the figures of
+//! every sku and location.
 
 use std::{
     collections::BTreeMap,
@@ -11,49 +12,95 @@ use serde_json::Value;
 
 use crate::{Outcome, broker::Broker, process::Service};
 
-const ORDER_VIEWS: &str = "aplomb.order.view.v1";
+/// One kind of answer and the topic that must agree with it.
+struct Kind {
+    topic: &'static str,
+    /// The path that answers for a record.
+    path: fn(&str, &Value) -> Option<String>,
+    /// The part of the answer that the record holds.
+    part: fn(&Value, &Value) -> Option<Value>,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind {
+        topic: "aplomb.order.view.v1",
+        path: |key, _| Some(format!("orders/{}", key.replacen(':', "/", 1))),
+        part: |_, answer| Some(answer.clone()),
+    },
+    Kind {
+        topic: "aplomb.exceptions.v1",
+        path: |key, record| Some(format!("cases/{}/{key}", record.get("projectKey")?.as_str()?)),
+        part: |_, answer| Some(answer.clone()),
+    },
+    Kind {
+        topic: "aplomb.inventory.availability.v1",
+        path: |_, record| {
+            let text = |field| record.get(field).and_then(Value::as_str);
+            Some(format!("skus/{}/{}", text("projectKey")?, text("sku")?))
+        },
+        part: |record, answer| {
+            let locations = answer.get("locations")?.as_array()?;
+            let same = |one: &&Value| one.get("location") == record.get("location");
+            locations.iter().find(same)?.get("availability").cloned()
+        },
+    },
+];
 
 /// Answers how many keys are the same. Timers may still change a view between the two readings:
 /// what differs is read again until the limit.
-pub fn compare(broker: &Broker, services: &[Service], limit: Duration) -> Outcome<usize> {
+pub fn compare(broker: &Broker, services: &[Service], limit: Duration) -> Outcome<Vec<usize>> {
     let deadline = Instant::now() + limit;
+    KINDS.iter().map(|kind| compare_kind(broker, services, kind, deadline)).collect()
+}
+
+fn compare_kind(
+    broker: &Broker,
+    services: &[Service],
+    kind: &Kind,
+    deadline: Instant,
+) -> Outcome<usize> {
     loop {
-        let views = last_views(broker)?;
-        let mut differing = Vec::new();
-        for (key, view) in &views {
-            let answer = ask(services, key);
-            if answer.as_ref() != Some(view) {
-                differing.push((key.clone(), answer));
-            }
+        let records = last_records(broker, kind.topic)?;
+        if records.is_empty() {
+            return Err(format!("{} holds nothing", kind.topic).into());
         }
-        if views.is_empty() {
-            return Err("no order view was written".into());
-        }
-        if differing.is_empty() {
-            return Ok(views.len());
-        }
+        let differing: Vec<_> = records
+            .iter()
+            .filter_map(|(key, record)| {
+                let path = (kind.path)(key, record)?;
+                let answer = ask(services, &path).and_then(|answer| (kind.part)(record, &answer));
+                let same = answer.as_ref().map(judged) == Some(judged(record));
+                (!same).then_some((path, record, answer))
+            })
+            .collect();
+        let Some((path, record, answer)) = differing.first() else { return Ok(records.len()) };
         if Instant::now() > deadline {
-            let count = differing.len();
-            let (key, answer) = differing.swap_remove(0);
-            let view = views.get(&key);
-            return Err(format!(
-                "{count} of {} differ, {key}: topic {view:?}, HTTP {answer:?}",
-                views.len()
-            )
-            .into());
+            let (count, of) = (differing.len(), records.len());
+            let both = format!("topic {record}, HTTP {answer:?}");
+            return Err(format!("{count} of {of} differ, {path}: {both}").into());
         }
     }
 }
 
-fn ask(services: &[Service], key: &str) -> Option<Value> {
+/// A record of availability is written when a figure changes; its time is of that change.
+fn judged(value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Some(object) = value.as_object_mut()
+        && object.contains_key("atp")
+    {
+        object.remove("asOf");
+    }
+    value
+}
+
+fn ask(services: &[Service], path: &str) -> Option<Value> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(5)))
         .build()
         .into();
-    let path = key.replacen(':', "/", 1);
     services.iter().find_map(|service| {
-        let url = format!("http://127.0.0.1:{}/orders/{path}", service.port);
+        let url = format!("http://127.0.0.1:{}/{path}", service.port);
         let mut answer = agent.get(&url).call().ok()?;
         let text = answer.body_mut().read_to_string().ok()?;
         if answer.status() != 200 {
@@ -64,19 +111,19 @@ fn ask(services: &[Service], key: &str) -> Option<Value> {
     })
 }
 
-fn last_views(broker: &Broker) -> Outcome<BTreeMap<String, Value>> {
-    let partitions: Vec<_> = (0..8).map(|n| TopicPartition::new(ORDER_VIEWS, n)).collect();
+fn last_records(broker: &Broker, topic: &str) -> Outcome<BTreeMap<String, Value>> {
+    let partitions: Vec<_> = (0..8).map(|n| TopicPartition::new(topic, n)).collect();
     let marks = broker.log.watermarks(&partitions, Isolation::ReadCommitted)?;
     let from: Vec<_> = partitions.iter().zip(&marks).map(|(p, m)| (p.clone(), m.low)).collect();
     let mut reader = broker.log.reader(&from, Isolation::ReadCommitted)?;
-    let mut views: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
+    let mut records: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
     while partitions.iter().zip(&marks).any(|(p, marks)| reader.position(p) < marks.high) {
         reader.read(10_000, Duration::from_secs(1), &mut |_, record| {
             let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
-            views.insert(key, record.value.map(<[u8]>::to_vec));
+            records.insert(key, record.value.map(<[u8]>::to_vec));
         })?;
     }
-    let parsed = views.into_iter().filter_map(|(key, value)| {
+    let parsed = records.into_iter().filter_map(|(key, value)| {
         let value = serde_json::from_slice(&value?);
         Some(value.map(|value| (key, value)))
     });
