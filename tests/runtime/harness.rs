@@ -21,11 +21,13 @@ use aplomb_state::{
     backend::{Database, memory::MemoryDatabase},
     codec,
     ids::{NextOffset, TaskId, Timestamp, TopicPartition},
-    partitioner::partition_of,
     store::StoreId,
 };
 
-use crate::support::{self, COUNTS, Count, DEAD, INPUT, REMIND_AFTER_MS};
+use crate::{
+    expected::Expected,
+    support::{self, COUNTS, Count, DEAD, INPUT, REMIND_AFTER_MS},
+};
 
 pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -60,15 +62,6 @@ pub struct Cluster {
     started: u64,
 }
 
-/// A plain count of what was fed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expected {
-    pub counts: BTreeMap<String, u64>,
-    /// Word and deadline.
-    pub reminders: BTreeSet<(String, i64)>,
-    pub dead: usize,
-}
-
 /// What to change before anything starts.
 pub struct Plan {
     pub tune: fn(&mut Application),
@@ -78,31 +71,6 @@ pub struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         Self { tune: |_| {}, topics: |_| {} }
-    }
-}
-
-// === impl Expected ===
-
-impl Expected {
-    pub fn take(&mut self, text: &[u8], at: Timestamp) {
-        let words = std::str::from_utf8(text).map(|text| text.split_whitespace());
-        let words: Vec<&str> = words.map(Iterator::collect).unwrap_or_default();
-        if words.is_empty() || words.contains(&"panic") {
-            self.dead += 1;
-            return;
-        }
-        for word in words {
-            *self.counts.entry(word.to_owned()).or_default() += 1;
-            self.reminders.insert((word.to_owned(), at.0 + REMIND_AFTER_MS));
-        }
-    }
-
-    /// What the words of these inbox partitions come to.
-    pub fn counts_in(&self, partitions: &[i32]) -> BTreeMap<String, u64> {
-        let within =
-            |word: &str| partitions.contains(&partition_of(word.as_bytes(), INBOX_PARTITIONS));
-        let counts = self.counts.iter().filter(|(word, _)| within(word));
-        counts.map(|(word, count)| (word.clone(), *count)).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 mod support;
 
 mod commit;
+mod expected;
 mod group;
 mod harness;
 mod random;

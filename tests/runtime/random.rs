@@ -1,7 +1,10 @@
 //! Whatever happens, in any order: workers come, go, die, sleep and lose their disks, calls fail,
 //! changelogs are compacted. A failure names the seed that repeats it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use aplomb::{
     embedded::{Call, Fault, Faults},
@@ -19,10 +22,14 @@ const WORKERS: usize = 3;
 struct Sometimes {
     random: Mutex<SmallRng>,
     probability: f64,
+    calm: Arc<AtomicBool>,
 }
 
 impl Faults for Sometimes {
     fn decide(&self, _: &str, _: Call) -> Option<Fault> {
+        if self.calm.load(Ordering::Relaxed) {
+            return None;
+        }
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         if !random.random_bool(self.probability) {
             return None;
@@ -46,6 +53,8 @@ struct Fate {
     running: Vec<usize>,
     asleep: Vec<usize>,
     fault_probability: f64,
+    /// No call fails any more.
+    calm: Arc<AtomicBool>,
 }
 
 impl Fate {
@@ -55,7 +64,8 @@ impl Fate {
         }
         self.running.push(name);
         let random = Mutex::new(SmallRng::seed_from_u64(self.random.random()));
-        let faults = Sometimes { random, probability: self.fault_probability };
+        let calm = Arc::clone(&self.calm);
+        let faults = Sometimes { random, probability: self.fault_probability, calm };
         self.cluster.start_on(name, self.cluster.log.with_faults(Arc::new(faults)))
     }
 
@@ -129,14 +139,19 @@ fn run(seed: u64, fault_probability: f64) -> Outcome {
         running: Vec::new(),
         asleep: Vec::new(),
         fault_probability,
+        calm: Arc::default(),
     };
     for _ in 0..ACTIONS {
         fate.act()?;
     }
+    // Whoever is left must come to an end by itself.
+    fate.calm.store(true, Ordering::Relaxed);
     for name in 0..WORKERS {
-        fate.crash(name);
+        fate.cluster.wake(name);
     }
-    fate.cluster.start(0)?;
+    fate.asleep.clear();
+    fate.start(0)?;
+    fate.rounds(2_000)?;
     fate.cluster.finish()
 }
 
