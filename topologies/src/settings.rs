@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 
 mod rules;
 
-pub use rules::{
-    BootstrapEntries, CreditOwed, Graces, Level, Levels, Restock, Rules, StockSemantics, TrackOnly,
-};
+pub use rules::{BootstrapEntries, Level, Levels, Rules, StockSemantics, TrackOnly};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -119,15 +117,14 @@ mod tests {
                        "kind": "stock", "locations": {"B1": "channel-1"},
                        "feed_interval_ms": 60000}],
             "rules": {"gap_timeout_ms": 5000, "levels": {"x1": "warn"},
-                      "bootstrap_entries": "none", "graces_ms": {"x9": 1}}}"#;
+                      "bootstrap_entries": "none"}}"#;
         let settings = parse(document).expect("a valid document");
         assert_eq!(settings.flow("ct").map(|flow| flow.kind), Some(FlowKind::Commercetools));
         assert_eq!(settings.flow("wms").map(|flow| flow.kind), Some(FlowKind::Stock));
         assert_eq!(settings.rules.gap_timeout_ms, 5_000);
         assert_eq!(settings.rules.levels.x1, Level::Warn);
         assert_eq!(settings.rules.levels.x3, Level::Error);
-        assert_eq!(settings.rules.graces_ms.x9, 1);
-        assert_eq!(settings.rules.graces_ms.x7, 600_000);
+        assert_eq!(settings.rules.bootstrap_entries, BootstrapEntries::None);
     }
 
     #[test]
