@@ -47,13 +47,13 @@ pub enum Error {
     #[error("state folder: {0}")]
     State(String),
     /// The broker said no, or cannot be reached.
-    #[error("kafka: {0}")]
+    #[error("kafka: {0}; is kafka.bootstrap right, and the broker there?")]
     Log(#[from] crate::log::Error),
     /// Topics are not as planned; nothing was started.
     #[error("the topics are not as the configuration needs them:\n{0}")]
     Topics(String),
-    #[error("http: {0}")]
-    Http(std::io::Error),
+    #[error("http: {address}: {error}; choose another http.listen")]
+    Http { address: std::net::SocketAddr, error: std::io::Error },
     /// A worker met something that no other turn will mend.
     #[error("{0}")]
     Stopped(String),
@@ -242,17 +242,19 @@ struct Serving {
 
 impl Serving {
     fn start(config: &Config, status: &Status, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
+        let address = config.http.listen;
+        let failed = |error| Error::Http { address, error };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("http")
             .enable_all()
             .build()
-            .map_err(Error::Http)?;
+            .map_err(failed)?;
         let metrics =
             metrics::install().inspect_err(|reason| tracing::error!(%reason, "no metrics")).ok();
         let bound =
             http::Server::bind(config.http.listen, status.clone(), metrics, Arc::clone(clock));
-        let server = runtime.block_on(bound).map_err(Error::Http)?;
+        let server = runtime.block_on(bound).map_err(failed)?;
         tracing::info!(address = %server.address(), "http");
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         runtime.spawn(server.run(async {

@@ -4,10 +4,15 @@ use std::{
     collections::BTreeMap,
     io::{self, Write},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use super::{Difference, check};
-use crate::log::{Error, Log, TopicDescription};
+use crate::log::{Class, Error, Log, TopicDescription};
+
+/// New topics are known everywhere within so long, or something is wrong with the cluster.
+const THERE_WITHIN: Duration = Duration::from_secs(30);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// What was found out, for the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +86,7 @@ pub fn run_create(
         .collect();
     if !missing.is_empty() {
         log.create_topics(&missing)?;
+        wait_until_there(log, &missing)?;
     }
     let left: Vec<Difference> = check(plan, inputs, &actual)
         .into_iter()
@@ -95,7 +101,21 @@ pub fn run_create(
         }
         if left.is_empty() { Ok(Outcome::AsPlanned) } else { print_check(&left, bootstrap, out) }
     })();
-    written.map_err(|error| Error::new(crate::log::Class::Fatal, error.to_string()))
+    written.map_err(|error| Error::new(Class::Fatal, error.to_string()))
+}
+
+/// The controller has the topics; brokers learn of them a moment later, and `run` may be next.
+fn wait_until_there(log: &impl Log, topics: &[TopicDescription]) -> Result<(), Error> {
+    let names: Vec<Arc<str>> = topics.iter().map(|topic| Arc::clone(&topic.name)).collect();
+    let deadline = Instant::now() + THERE_WITHIN;
+    while log.topics(&names)?.iter().any(Option::is_none) {
+        if Instant::now() > deadline {
+            let what = format!("the topics were created but are not there after {THERE_WITHIN:?}");
+            return Err(Error::new(Class::Retry, what));
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+    Ok(())
 }
 
 fn described(
