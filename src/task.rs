@@ -85,7 +85,11 @@ impl Task {
 impl Running {
     /// Whether the present transaction must commit something for it.
     pub fn has_progress(&self) -> bool {
-        self.next != self.committed || self.announce != Announce::Nothing
+        self.next != self.committed || self.announce == Announce::FirstOffset
+    }
+
+    pub fn is_announcing(&self) -> bool {
+        self.announce != Announce::Nothing
     }
 
     pub fn has_unsent(&self) -> bool {

@@ -292,5 +292,6 @@ impl Group {
 }
 
 fn stale(membership: &Membership, reason: &str) -> Error {
-    Error::new(Class::Abort, format!("group {}: {reason}", membership.group))
+    let message = format!("group {}: {reason}", membership.group);
+    Error { blameless: true, ..Error::new(Class::Abort, message) }
 }

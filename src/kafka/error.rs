@@ -36,7 +36,8 @@ pub fn classify(failure: &Failure, during: During, what: &str) -> Error {
         return Error::new(Class::Fatal, message);
     }
     if failure.flags.requires_abort || is_membership(failure.code) {
-        return Error::new(Class::Abort, message);
+        let blameless = is_membership(failure.code) || is_unanswered(failure.code);
+        return Error { blameless, ..Error::new(Class::Abort, message) };
     }
     if is_unanswered(failure.code) {
         return match during {

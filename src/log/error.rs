@@ -26,6 +26,8 @@ pub struct Error {
     pub out_of_range: bool,
     /// The member id changed: every task has to be opened again.
     pub rejoined: bool,
+    /// It says nothing about the records of the transaction: the group or the network had it so.
+    pub blameless: bool,
     pub message: String,
 }
 
@@ -36,6 +38,7 @@ impl Error {
             in_doubt: false,
             out_of_range: false,
             rejoined: false,
+            blameless: false,
             message: message.into(),
         }
     }

@@ -15,7 +15,7 @@ use aplomb_state::{
 use super::{Error, Input, Report};
 use crate::{
     application::Application,
-    log::{Fetched, Isolation, Log, Reader},
+    log::{Committed, Fetched, Isolation, Log, Reader},
     names,
     worker::ticks::OWN_CAUSE,
 };
@@ -55,6 +55,16 @@ pub(super) struct Found {
     pub places: HashMap<TopicPartition, u32>,
     /// By cause prefix: `stage/topic/partition`.
     pub inputs: HashMap<String, u32>,
+    /// Records caused by inputs that were not committed when the offsets were fixed.
+    later: Vec<Later>,
+}
+
+/// Its input must be committed by the time the record can be read: they are one transaction.
+struct Later {
+    input: u32,
+    offset: Offset,
+    cause: String,
+    place: String,
 }
 
 impl Found {
@@ -90,6 +100,7 @@ impl Found {
                 )?;
             }
         }
+        found.judge_later(log, application, inputs, report)?;
         Ok(found)
     }
 
@@ -148,7 +159,8 @@ impl Found {
         };
         let Some(known) = inputs.get(usize::try_from(input).unwrap_or(usize::MAX)) else { return };
         if offset.next() > known.committed {
-            // Of a transaction after the offsets were fixed.
+            let place = place();
+            self.later.push(Later { input, offset, cause, place });
             return;
         }
         if offset.0 < known.from.0 {
@@ -158,6 +170,32 @@ impl Found {
         let standing = Standing { content: content_of(record), offset: record.offset };
         let key = Key { input, offset, effect, destination };
         self.records.entry(key).or_default().push(standing);
+    }
+
+    /// The offsets are read once more: what they do not cover now was written without them.
+    fn judge_later<L: Log>(
+        &mut self,
+        log: &L,
+        application: &Application,
+        inputs: &[Input],
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        if self.later.is_empty() {
+            return Ok(());
+        }
+        let partitions: Vec<_> = inputs.iter().map(|input| input.partition.clone()).collect();
+        let committed = super::stable(log, &application.id, &partitions)?;
+        for later in std::mem::take(&mut self.later) {
+            let index = usize::try_from(later.input).unwrap_or(usize::MAX);
+            let covered = matches!(
+                committed.get(index),
+                Some(Committed::At { next, .. }) if later.offset.next() <= *next
+            );
+            if !covered {
+                report.add(super::Kind::Unexpected, later.cause, later.place);
+            }
+        }
+        Ok(())
     }
 
     fn parse(&self, cause: &str) -> Option<(u32, Offset, u32)> {

@@ -77,7 +77,7 @@ impl<L: Log> Worker<L> {
         first: Vec<(TopicPartition, NextOffset, String)>,
     ) -> Result<(), log::Error> {
         let Some(transaction) = &self.transaction else { return Ok(()) };
-        let (begun, done) = (transaction.begun, transaction.done);
+        let (begun, done, announces) = (transaction.begun, transaction.done, transaction.announces);
         let started = self.clock.now();
         let (group, member) = self.consumer.group()?;
         if member.is_empty() || member != self.member_id {
@@ -111,7 +111,7 @@ impl<L: Log> Worker<L> {
         self.recovery.succeeded();
         let now = self.clock.now();
         self.last_commit = now;
-        self.apply(now)?;
+        self.apply(now, announces)?;
         metrics::record_commit(&metrics::CommitFacts {
             records: done.records,
             rejections: done.rejections,
@@ -180,8 +180,9 @@ impl<L: Log> Worker<L> {
                 _ => None,
             })
         };
+        let announces = self.transaction.as_ref().is_some_and(|open| open.announces);
         let progress: Vec<_> = running()
-            .filter(|(running, _)| running.has_progress())
+            .filter(|(running, _)| running.has_progress() || (announces && running.is_announcing()))
             .map(|(running, input)| offset(running, input))
             .collect();
         if progress.is_empty() {
@@ -192,14 +193,14 @@ impl<L: Log> Worker<L> {
     }
 
     /// Brings the stores to where the committed offsets are.
-    fn apply(&mut self, now: Timestamp) -> Result<(), log::Error> {
+    fn apply(&mut self, now: Timestamp, announces: bool) -> Result<(), log::Error> {
         let Some(producer) = &self.producer else { return Ok(()) };
         let mut failed = Vec::new();
         let mut started = Vec::new();
         let mut applied = 0;
         for (index, task) in self.tasks.iter_mut().enumerate() {
             let State::Running(running) = &mut task.state else { continue };
-            if !running.has_progress() {
+            if !running.has_progress() && !(announces && running.is_announcing()) {
                 continue;
             }
             let acknowledged = producer.acknowledged(index + 1).map(|offset| offset.next());

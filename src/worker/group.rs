@@ -147,6 +147,6 @@ impl<L: Log> Worker<L> {
         if self.transaction.is_none() {
             return Ok(());
         }
-        Err(super::own_error(Class::Abort, reason))
+        Err(log::Error { blameless: true, ..super::own_error(Class::Abort, reason) })
     }
 }

@@ -113,6 +113,8 @@ struct Transaction {
     begun: Timestamp,
     bytes: usize,
     done: Done,
+    /// It says what tasks have to say before their first record.
+    announces: bool,
 }
 
 /// What was handled in it, for metrics.
@@ -199,7 +201,9 @@ impl<L: Log> Worker<L> {
     /// Whether nothing is open, restoring or uncommitted. For replay and tests.
     pub fn is_settled(&self) -> bool {
         let steady = |task: &Task| match &task.state {
-            State::Running(running) => !running.has_progress() && !running.has_unsent(),
+            State::Running(running) => {
+                !running.has_progress() && !running.is_announcing() && !running.has_unsent()
+            }
             State::Parked { .. } => true,
             State::Opening { .. } | State::Restoring(_) => false,
         };

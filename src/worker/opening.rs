@@ -43,6 +43,8 @@ impl<L: Log> Worker<L> {
         };
         let due: Vec<TopicPartition> = self.tasks.iter().filter_map(due).collect();
         if due.is_empty() || !self.recovery.may_try(now) {
+            // One that failed is due again, before any other transaction begins.
+            self.announce()?;
             return Ok(false);
         }
         // IMPORTANT: the open transaction ends first; opening waits for the broker.
@@ -362,6 +364,9 @@ impl<L: Log> Worker<L> {
         }
         let configure = announces(|announce| announce == Announce::Configuration);
         self.begin()?;
+        if let Some(transaction) = &mut self.transaction {
+            transaction.announces = true;
+        }
         if configure {
             let document = Envelope::Configuration(self.application.configuration.clone());
             let value = codec::encode(&document);

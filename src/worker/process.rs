@@ -172,7 +172,7 @@ impl<L: Log> Worker<L> {
         };
         producer.begin()?;
         let (begun, done) = (self.clock.now(), Done::default());
-        self.transaction = Some(Transaction { begun, bytes: 0, done });
+        self.transaction = Some(Transaction { begun, bytes: 0, done, announces: false });
         Ok(())
     }
 

@@ -117,9 +117,11 @@ impl<L: Log> Worker<L> {
             self.member_id.clear();
             return Ok(());
         }
-        let aborts = self.recovery.aborted(self.committed_offsets());
-        if aborts >= ABORTS_AT_SAME_OFFSETS + ABORTS_OF_ONE_RECORD {
-            self.blame(error);
+        if !error.blameless && error.class == Class::Abort {
+            let aborts = self.recovery.aborted(self.committed_offsets());
+            if aborts >= ABORTS_AT_SAME_OFFSETS + ABORTS_OF_ONE_RECORD {
+                self.blame(error);
+            }
         }
         self.rewind();
         Ok(())

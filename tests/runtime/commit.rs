@@ -8,6 +8,7 @@ use std::sync::{
 use aplomb::{
     embedded::{Call, Fault, Faults},
     log::{Class, Error},
+    task::State,
 };
 
 use crate::harness::{Cluster, Outcome, Plan};
@@ -131,7 +132,7 @@ fn calls_but_abort() -> impl Iterator<Item = (From, Call)> {
     let times = |call| match call {
         Call::Init => vec![(From::TheStart, call)],
         Call::Abort => vec![],
-        _ => vec![(From::Running, call)],
+        _ => vec![(From::TheStart, call), (From::Running, call)],
     };
     CALLS.into_iter().flat_map(times)
 }
@@ -261,4 +262,34 @@ fn two_processes_with_one_transactional_id_count_nothing_twice() -> Outcome {
     cluster.crash(0);
     cluster.start(0)?;
     cluster.finish()
+}
+
+/// The document of a new configuration reaches every inbox, also if its first sending fails.
+#[test]
+fn a_new_configuration_whose_announcement_fails_is_sent_again() -> Outcome {
+    for (call, first) in
+        [(Call::Begin, 0), (Call::Send, 1), (Call::SendOffsets, 0), (Call::Commit, 0)]
+    {
+        for class in [Class::Retry, Class::Abort] {
+            let mut cluster = Cluster::new()?;
+            cluster.start(0)?;
+            cluster.feed_many(10)?;
+            cluster.settle()?;
+            cluster.crash(0);
+            let mut application = (*cluster.application).clone();
+            application.configuration.revision = 2;
+            application.configuration.hash = "2".to_owned();
+            cluster.application = Arc::new(application);
+            let failing = Failing::new(call, before(class), first, 1);
+            cluster.feed_many(10)?;
+            cluster.start_on(0, cluster.log.with_faults(failing))?;
+            cluster.finish().map_err(|error| format!("{call} {class:?}: {error}"))?;
+            for task in cluster.worker(0).tasks().iter().filter(|task| task.stage > 0) {
+                let State::Running(running) = &task.state else { continue };
+                let revision = running.fold.configuration().map(|known| known.revision);
+                assert_eq!(revision, Some(2), "{call} {class:?}: {}", task.id);
+            }
+        }
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use crate::harness::{CHANGELOG, Cluster, Outcome, Plan, SESSION_TIMEOUT_MS};
 
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 1_500;
 const ACTIONS: usize = 60;
 const WORKERS: usize = 3;
 

@@ -69,6 +69,18 @@ fn a_doubled_record_is_named() -> Outcome {
     Ok(())
 }
 
+/// An output that was committed without the offset of its input: what a transaction must not do.
+#[test]
+fn a_record_whose_input_is_not_committed_is_named() -> Outcome {
+    let cluster = clean_run()?;
+    let record = &cluster.kept(&counts_topic())?[5];
+    let cause = format!("counts/{INBOX}/0/1000000/0");
+    let place = again(&cluster, record, record.value.as_deref(), Some(cause.as_bytes()))?;
+    let deviation = only_deviation(&cluster)?;
+    assert_eq!(deviation, Deviation { kind: Kind::Unexpected, cause, place });
+    Ok(())
+}
+
 /// Writes all of the output again, the last record with another value, and deletes what stood
 /// there before.
 fn replace_last(cluster: &Cluster, value: Option<&[u8]>) -> Outcome<(String, String)> {
