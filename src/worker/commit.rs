@@ -200,7 +200,8 @@ impl<L: Log> Worker<L> {
         let mut applied = 0;
         for (index, task) in self.tasks.iter_mut().enumerate() {
             let State::Running(running) = &mut task.state else { continue };
-            if !running.has_progress() && !(announces && running.is_announcing()) {
+            let takes_part = running.has_progress() || (announces && running.is_announcing());
+            if !takes_part {
                 continue;
             }
             let acknowledged = producer.acknowledged(index + 1).map(|offset| offset.next());
