@@ -19,6 +19,9 @@ use crate::names;
 
 /// A task that has records waiting and takes none for so long is stuck.
 pub const STUCK_AFTER_MS: i64 = 30_000;
+/// A cooperative group hands out its partitions in two rounds: a member without any may still get
+/// its share for so long.
+pub const SHARE_WITHIN_MS: i64 = 10_000;
 /// A worker whose loop did not come round for so long is stuck.
 pub const WORKER_SILENT_AFTER_MS: i64 = 30_000;
 
@@ -46,6 +49,8 @@ struct Live {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerStatus {
     pub membership: Membership,
+    /// Since when it has this membership.
+    pub since: Timestamp,
     /// When its loop last came round.
     pub turned: Timestamp,
 }
@@ -127,7 +132,9 @@ impl Status {
         now: Timestamp,
     ) {
         let mut live = self.live();
-        live.workers.insert(worker, WorkerStatus { membership, turned: now });
+        let before = live.workers.get(&worker).filter(|known| known.membership == membership);
+        let since = before.map_or(now, |known| known.since);
+        live.workers.insert(worker, WorkerStatus { membership, since, turned: now });
         live.tasks.retain(|_, status| status.worker != worker);
         live.tasks.extend(tasks);
     }
@@ -222,6 +229,10 @@ fn unready(live: &Live, now: Timestamp) -> Vec<Reason> {
         let silent_ms = now.0 - worker.turned.0;
         if worker.membership == Membership::Joining {
             add(format!("worker {number}"), "has not joined the group yet".to_owned());
+        } else if live.tasks.values().all(|task| task.worker != *number)
+            && now.0 - worker.since.0 < SHARE_WITHIN_MS
+        {
+            add(format!("worker {number}"), "waits for its share of the tasks".to_owned());
         } else if silent_ms >= WORKER_SILENT_AFTER_MS {
             add(format!("worker {number}"), format!("stands still for {} s", silent_ms / 1_000));
         }
@@ -256,7 +267,7 @@ mod tests {
     use super::*;
 
     fn worker(membership: Membership, turned: Timestamp) -> (usize, WorkerStatus) {
-        (0, WorkerStatus { membership, turned })
+        (0, WorkerStatus { membership, since: Timestamp(0), turned })
     }
 
     #[test]
@@ -272,12 +283,14 @@ mod tests {
         let restoring = TaskState::Restoring { from: 0, position: 3, end: 9 };
         let parked = TaskState::Parked { reason: "why".to_owned() };
         let member = worker(Membership::Member, now);
+        let fresh = (0, WorkerStatus { since: now.minus_ms(1), ..member.1.clone() });
         // worker, task, reason
         let rows = [
             (None, None, "no worker runs"),
             (Some(worker(Membership::Joining, now)), None, "has not joined"),
             (Some(worker(Membership::Member, start)), None, "stands still for 30 s"),
             (Some(member.clone()), None, ""),
+            (Some(fresh), None, "waits for its share"),
             (Some(member.clone()), Some(status(TaskState::Opening, 0, 0, now)), "opened"),
             (Some(member.clone()), Some(status(restoring, 0, 0, now)), "restored: 3 of 9"),
             (Some(member.clone()), Some(status(parked, 0, 0, now)), "parked: why"),
