@@ -9,9 +9,9 @@
 //! ```
 
 use aplomb_state::{
-    backend::{Reads, StorePosition, TaskStore},
+    backend::{StorePosition, TaskStore},
     fold::{Fault, Fold, NoState},
-    ids::{Generation, NextOffset, TaskId, Timestamp, TopicPartition},
+    ids::{Generation, NextOffset, TaskId, Timestamp},
 };
 
 use crate::position::Metadata;
@@ -76,10 +76,6 @@ impl Task {
             _ => None,
         }
     }
-
-    pub fn input(&self) -> &TopicPartition {
-        &self.id.input
-    }
 }
 
 impl Running {
@@ -121,13 +117,6 @@ impl Running {
         match &self.store {
             Some(store) => self.fold.frontier(store.as_ref()),
             None => Ok(Timestamp::MIN),
-        }
-    }
-
-    pub fn reads(&self) -> &dyn Reads {
-        match &self.store {
-            Some(store) => store.as_ref() as &dyn TaskStore as &dyn Reads,
-            None => &NoState,
         }
     }
 

@@ -3,10 +3,7 @@
 //! The order is the protocol; each step's failure is an error of the whole transaction:
 //! group metadata → changelogs and position records → input offsets → drain → end → stores.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use aplomb_state::{
     backend,
@@ -197,7 +194,6 @@ impl<L: Log> Worker<L> {
         let Some(producer) = &self.producer else { return Ok(()) };
         let mut failed = Vec::new();
         let mut started = Vec::new();
-        let mut applied = 0;
         for (index, task) in self.tasks.iter_mut().enumerate() {
             let State::Running(running) = &mut task.state else { continue };
             let takes_part = running.has_progress() || (announces && running.is_announcing());
@@ -205,10 +201,9 @@ impl<L: Log> Worker<L> {
                 continue;
             }
             let acknowledged = producer.acknowledged(index + 1).map(|offset| offset.next());
-            applied += running.fold.overlay().len();
             match apply_task(running, acknowledged, now) {
                 Ok(()) => {
-                    if running.announce != Announce::Nothing {
+                    if running.is_announcing() {
                         running.announce = Announce::Nothing;
                         started.push((task.id.input.clone(), running.next));
                     }
@@ -219,8 +214,6 @@ impl<L: Log> Worker<L> {
                 Err(error) => failed.push((task.id.input.clone(), error)),
             }
         }
-        let applied = i64::try_from(applied).unwrap_or(i64::MAX);
-        self.shared.applied_since_flush.fetch_add(applied, Ordering::Relaxed);
         for (input, error) in failed {
             self.store_failed(&input, &error);
         }

@@ -61,8 +61,6 @@ pub struct Parts<L: Log> {
 pub struct Shared {
     /// Records waiting in the inboxes of the whole group.
     pub downstream_lag: AtomicI64,
-    /// Downstream applied records since the last flush, for the flusher.
-    pub applied_since_flush: AtomicI64,
     pub stop: AtomicBool,
 }
 

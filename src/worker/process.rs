@@ -15,7 +15,7 @@ use crate::{
     application::Application,
     log::{self, Consumer, Fetched, Log, Producer, ToSend},
     names,
-    task::{Announce, Running, State, Task},
+    task::{Running, State, Task},
 };
 
 /// Reused between records.
@@ -76,7 +76,7 @@ impl<L: Log> Worker<L> {
             else {
                 continue;
             };
-            if running.announce != Announce::Nothing {
+            if running.is_announcing() {
                 continue;
             }
             if let Some(head) = head {
@@ -100,7 +100,7 @@ impl<L: Log> Worker<L> {
         let input = task.id.input.clone();
         let stage = task.stage;
         let State::Running(running) = &mut task.state else { return Ok(false) };
-        if running.announce != Announce::Nothing {
+        if running.is_announcing() {
             return Ok(false);
         }
         let Some(head) = self.head(&input)? else { return Ok(false) };

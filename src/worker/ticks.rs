@@ -11,7 +11,7 @@ use crate::{
     application::Ticks,
     log::{self, Consumer, Log, ToSend},
     names,
-    task::{Announce, State},
+    task::State,
 };
 
 /// The cause of ticks and broadcasts of configuration: inputs in their own right, which `verify`
@@ -79,9 +79,7 @@ impl<L: Log> Worker<L> {
     }
 
     fn announcing(&self) -> bool {
-        self.tasks
-            .iter()
-            .any(|task| matches!(&task.state, State::Running(r) if r.announce != Announce::Nothing))
+        self.tasks.iter().any(|task| matches!(&task.state, State::Running(r) if r.is_announcing()))
     }
 
     fn frontiers(&mut self) -> Result<Vec<Frontier>, log::Error> {

@@ -278,7 +278,7 @@ impl Cluster {
             let Some(position) = running.store.as_ref().and_then(|store| store.position()) else {
                 continue;
             };
-            let committed = self.committed.get(task.input()).copied().unwrap_or(NextOffset(0));
+            let committed = self.committed.get(&task.id.input).copied().unwrap_or(NextOffset(0));
             assert!(position.inbox <= committed, "{}: {position:?} {committed}", task.id);
         }
         Ok(())
