@@ -109,6 +109,33 @@ fn check(shop: &Shop, told: &[String]) {
     let free = number(&shown, "onHand") - number(&shown, "reserved") - number(&shown, "cartHolds");
     let waits = number(&shown, "backordered") > 0 && shown["confidence"] != "none";
     assert!(!waits || free <= 0, "{free} free while holds wait: {shown}");
+    // Nothing is reserved that is not there (case 43).
+    let is_there = sums[0] <= number(&shown, "onHand").max(0);
+    assert!(is_there || shown["confidence"] == "none", "{shown}");
+}
+
+/// Case 43, in several steps: the youngest of many holds give units up, and no other.
+#[test]
+fn many_holds_give_units_up() {
+    const ORDERS: i64 = 1_200;
+    const COUNTED: i64 = 100;
+    let mut shop = Shop::open(WAREHOUSE);
+    shop.take(&Step::Stock(snapshot(60, ORDERS)));
+    for number in 0..ORDERS {
+        let id = format!("o{number:04}");
+        shop.take(&Step::Target(order(&id, 61 + number, 1)));
+    }
+    let told = shop.take(&Step::Stock(snapshot(ORDERS + 100, COUNTED)));
+    check(&shop, &told);
+    let holds = latest(&shop, outputs::INVENTORY_RESERVATIONS);
+    for (hold, place) in holds.values().zip(0..) {
+        let reserved = i64::from(place < COUNTED);
+        assert_eq!(number(hold, "reserved"), reserved, "{hold}");
+    }
+    let events = shop.tester.of_topic(outputs::INVENTORY_EVENTS);
+    let events = events.filter_map(|record| Some(json(record.value.as_deref()?)));
+    let given_up = events.filter(|event| event["type"] == "InventoryReallocated");
+    assert_eq!(given_up.count() as i64, ORDERS - COUNTED);
 }
 
 proptest! {

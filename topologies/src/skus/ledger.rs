@@ -203,6 +203,13 @@ impl Ledger {
         Some(if self.refill == Refill::Idle { free } else { 0 })
     }
 
+    /// Units that are reserved and not there. Invariant `HELD-SUM`: zero once the youngest holds
+    /// gave them up, so what is reserved follows from what is on hand and held, whatever came
+    /// first.
+    pub fn overreserved(&self) -> i64 {
+        self.on_hand().map_or(0, |on_hand| (self.totals.reserved - on_hand.max(0)).max(0))
+    }
+
     pub fn figures(&self) -> Figures {
         Figures {
             on_hand: self.on_hand().unwrap_or(0),
@@ -254,7 +261,7 @@ impl Ledger {
         totals.open += after.open - before.open;
     }
 
-    /// A bucket below zero. Reserved may exceed what is on hand: that is OVERSOLD, a fact.
+    /// A bucket below zero. Reserved may exceed what is on hand while holds give units up.
     pub fn is_broken(&self) -> bool {
         let totals = &self.totals;
         let least = totals.reserved.min(totals.backordered).min(totals.unpromised);

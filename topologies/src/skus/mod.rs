@@ -7,7 +7,8 @@
 //! - [`ledger`], [`place`], [`drift`]: the decisions, pure.
 //! - [`state`]: rows and keys. [`records`]: the shapes of outputs. [`view`]: what operators see.
 //! - `site`: a location while one input is handled. `target`, `stock`: what comes in.
-//!   `refill`: holds that wait. `compare`: the comparators.
+//!   `refill`: holds that wait. `reallocate`: holds that give units up. `compare`: the
+//!   comparators.
 
 use aplomb_state::{
     context::Context,
@@ -28,6 +29,7 @@ mod compare;
 pub mod drift;
 pub mod ledger;
 pub mod place;
+mod reallocate;
 pub mod records;
 mod refill;
 mod site;

@@ -22,6 +22,8 @@ const DAY_MS: i64 = 86_400_000;
 pub enum Event {
     Reserved(i64, Reason),
     Backordered(i64, Promise),
+    /// They were reserved, and there is less than what is reserved.
+    Reallocated(i64, Promise),
     Released(i64),
     Shipped(i64),
 }
@@ -222,6 +224,24 @@ pub fn refill(hold: &mut Hold, offer: &Offer) -> Option<Vec<Event>> {
         events.push(Event::Backordered(hold.backordered, offer.promise));
     }
     (*hold != before).then_some(events)
+}
+
+/// Takes back reserved units that are not there: `short` of them, or all where a line gets all or
+/// nothing. `None`: the hold has none.
+pub fn reallocate(hold: &mut Hold, short: i64, offer: &Offer) -> Option<Event> {
+    let units = match offer.portion {
+        Portion::Any => short.min(hold.reserved),
+        Portion::AllOrNothing => hold.reserved,
+    };
+    if short <= 0 || units <= 0 {
+        return None;
+    }
+    hold.reserved -= units;
+    hold.backordered += units;
+    if !hold.waiting {
+        hold.promise = offer.promise;
+    }
+    Some(Event::Reallocated(units, hold.promise))
 }
 
 fn fitting(wanted: i64, free: i64, portion: Portion) -> i64 {

@@ -41,6 +41,9 @@ impl<'a> InventoryEvent<'a> {
             Event::Backordered(quantity, promise) => {
                 ("InventoryBackordered", quantity, None, promise.date())
             }
+            Event::Reallocated(quantity, promise) => {
+                ("InventoryReallocated", quantity, None, promise.date())
+            }
             Event::Released(quantity) => ("InventoryReleased", quantity, None, None),
             Event::Shipped(quantity) => ("InventoryShipped", quantity, None, None),
         };

@@ -34,6 +34,13 @@ pub enum Continuation {
         after: Vec<u8>,
         cause: Cause,
     },
+    /// More is reserved than is there: further holds give units up.
+    Reallocate {
+        actor: String,
+        location: String,
+        when: Timestamp,
+        cause: Cause,
+    },
 }
 
 impl Format for Continuation {
@@ -72,6 +79,10 @@ pub fn go_on(
         }
         Continuation::Entries { project, after, cause } => {
             judge_entries(ctx, settings, &project, Some(after), cause)
+        }
+        Continuation::Reallocate { actor, location, when, cause } => {
+            let at = LocationKey::new(actor, location);
+            Site::open(ctx, settings, Occasion::new(at, cause, when))?.close()
         }
     }
 }

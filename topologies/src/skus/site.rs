@@ -68,6 +68,10 @@ impl<'c, 'x> Site<'c, 'x> {
     /// Draws the consequences and writes the row.
     pub fn close(mut self) -> Result<(), Rejection> {
         self.serve_waiting()?;
+        if self.reallocate()? {
+            // All or nothing: a hold gives up more than is short.
+            self.serve_waiting()?;
+        }
         self.compare()?;
         self.check_entry()?;
         self.check_releases()?;

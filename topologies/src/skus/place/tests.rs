@@ -214,3 +214,29 @@ fn what_is_short_is_promised_or_not() {
         assert_eq!(promise(mode, ordered_at, &restock, track_only), expected, "{case}");
     }
 }
+
+#[test]
+fn a_hold_gives_up_what_is_not_there() {
+    let waiting = Hold { waiting: true, ..hold([5, 3, 2, 0, 0]) };
+    let any = offer(0, PROMISE);
+    let whole = Offer { portion: Portion::AllOrNothing, ..any };
+    // case, hold, short, offer → buckets and promise after, and the event
+    #[rustfmt::skip]
+    let rows = [
+        ("43 in part", hold([5, 5, 0, 0, 0]), 2, any,
+            Some(([5, 3, 2, 0, 0], Event::Reallocated(2, PROMISE)))),
+        ("43 all it has", hold([5, 3, 1, 1, 0]), 9, any,
+            Some(([5, 0, 4, 1, 0], Event::Reallocated(3, PROMISE)))),
+        ("43 all or nothing", hold([5, 5, 0, 0, 0]), 1, whole,
+            Some(([5, 0, 5, 0, 0], Event::Reallocated(5, PROMISE)))),
+        ("43 not judged yet", waiting, 1, any,
+            Some(([5, 2, 3, 0, 0], Event::Reallocated(1, Promise::None)))),
+        ("nothing reserved", hold([5, 0, 5, 0, 0]), 1, any, None),
+        ("nothing short", hold([5, 5, 0, 0, 0]), 0, any, None),
+    ];
+    for (case, mut hold, short, offer, expected) in rows {
+        let event = reallocate(&mut hold, short, &offer);
+        assert_eq!(event.map(|event| (buckets(&hold), event)), expected, "{case}");
+        assert!(is_whole(&hold), "{case}");
+    }
+}
