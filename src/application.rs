@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aplomb_state::{
     clock::Upstream,
-    envelope::Configuration,
+    envelope::{Configuration, Source},
     ids::{TaskId, Timestamp, TopicPartition},
     stage::{Inbox, StageDefinition},
     topology::Topology,
@@ -160,11 +160,18 @@ impl Application {
     /// The stage whose input this is, by place.
     pub fn stage_of(&self, input: &TopicPartition) -> Option<u16> {
         let inbox = self.stages.iter().position(|stage| stage.inbox.as_ref() == Some(&input.topic));
-        let external = || {
-            let known = self.configuration.sources.iter().any(|s| *s.topic == *input.topic);
-            known.then_some(0)
-        };
+        let external = || self.source_of(input).map(|_| 0);
         inbox.or_else(external).and_then(|index| u16::try_from(index).ok())
+    }
+
+    /// The configured source that an external partition belongs to.
+    pub fn source_of(&self, input: &TopicPartition) -> Option<&Source> {
+        self.configuration.sources.iter().find(|source| *source.topic == *input.topic)
+    }
+
+    /// The stages with an inbox of their own, by place.
+    pub fn inner_stages(&self) -> impl Iterator<Item = u16> + use<> {
+        (1..self.stages.len()).filter_map(|stage| u16::try_from(stage).ok())
     }
 
     pub fn stage(&self, index: u16) -> Option<&StageTopics> {

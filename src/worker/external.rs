@@ -120,8 +120,7 @@ impl<L: Log> Worker<L> {
     }
 
     fn external_count(&self, input: &TopicPartition) -> i32 {
-        let sources = &self.application.configuration.sources;
-        sources.iter().find(|s| *s.topic == *input.topic).map_or(1, |source| source.partitions)
+        self.application.source_of(input).map_or(1, |source| source.partitions)
     }
 
     /// Commits the first offset of every external partition, in one transaction.

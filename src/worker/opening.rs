@@ -370,8 +370,7 @@ impl<L: Log> Worker<L> {
         if configure {
             let document = Envelope::Configuration(self.application.configuration.clone());
             let value = codec::encode(&document);
-            let stages = self.application.stages.len();
-            for stage in (1..stages).filter_map(|stage| u16::try_from(stage).ok()) {
+            for stage in self.application.inner_stages() {
                 self.send_to_inbox(stage, &value)?;
             }
         }

@@ -273,8 +273,7 @@ pub(crate) fn ingest_into(
     input: &TopicPartition,
     record: &Fetched<'_>,
 ) -> Result<Step, Fault> {
-    let sources = &application.configuration.sources;
-    let flow = sources.iter().find(|source| *source.topic == *input.topic);
+    let flow = application.source_of(input);
     let mut headers: Vec<(String, Option<Vec<u8>>)> = Vec::new();
     record.headers.each(&mut |name, value| {
         let name = String::from_utf8_lossy(name).into_owned();

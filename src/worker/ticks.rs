@@ -39,8 +39,7 @@ impl<L: Log> Worker<L> {
             return Ok(false);
         }
         self.begin()?;
-        let stages = self.application.stages.len();
-        for stage in (1..stages).filter_map(|stage| u16::try_from(stage).ok()) {
+        for stage in self.application.inner_stages() {
             let before = frontiers.iter().filter(|frontier| frontier.stage < stage);
             let before: Vec<Frontier> = before.cloned().collect();
             if !before.is_empty() {
@@ -93,8 +92,7 @@ impl<L: Log> Worker<L> {
             let Some(task) = self.tasks.get_mut(index) else { continue };
             let State::Running(running) = &mut task.state else { continue };
             let at = if task.stage == 0 {
-                let sources = &self.application.configuration.sources;
-                let source = sources.iter().find(|source| *source.topic == *input.topic);
+                let source = self.application.source_of(&input);
                 let disorder = source.map_or(0, |source| source.allowed_disorder_ms);
                 // The oldest record not yet taken, or the instant at which there was none.
                 let at = match head {
