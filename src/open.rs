@@ -19,6 +19,8 @@ use crate::{
 pub struct Facts<'a> {
     pub committed: &'a Committed,
     pub store: Option<&'a StorePosition>,
+    /// What the store holds could not be read.
+    pub damaged: bool,
     /// Of a rebuild that did not finish.
     pub rebuilding: Option<&'a StorePosition>,
     /// Up to the high watermark, read after the committed offset.
@@ -104,7 +106,8 @@ fn with_offset(facts: &Facts<'_>, next: NextOffset, metadata: &Metadata) -> Deci
         ));
     }
     let generation = metadata.generation;
-    let Some(store) = facts.store.filter(|store| store.generation == generation) else {
+    let usable = |store: &&StorePosition| store.generation == generation && !facts.damaged;
+    let Some(store) = facts.store.filter(usable) else {
         return rebuild(facts, next, generation);
     };
     if store.inbox > next {
@@ -131,6 +134,7 @@ fn rebuild(facts: &Facts<'_>, next: NextOffset, generation: Generation) -> Decis
     let low = facts.changelog.low;
     let begun = facts.rebuilding.filter(|begun| {
         begun.generation == generation
+            && !facts.damaged
             && begun.changelog >= low
             && begun.changelog <= facts.changelog.high
             && begun.current_as_of > facts.now.minus_ms(facts.delete_retention_ms)
@@ -233,6 +237,7 @@ mod tests {
             let facts = Facts {
                 committed,
                 store: store.as_ref(),
+                damaged: false,
                 rebuilding: rebuilding.as_ref(),
                 changelog: Watermarks {
                     low: NextOffset(changelog.0),
@@ -249,12 +254,38 @@ mod tests {
     }
 
     #[test]
+    fn damaged_data_is_rebuilt_from_the_start() {
+        let committed = committed(9, 7, 8);
+        let whole = store(7, 9, 3);
+        let facts = Facts {
+            committed: &committed,
+            store: Some(&whole),
+            damaged: true,
+            rebuilding: Some(&whole),
+            changelog: Watermarks { low: NextOffset(2), high: NextOffset(20) },
+            changelog_has_position: HasPosition::NotAsked,
+            inbox_low: NextOffset(0),
+            partitions: 8,
+            now: NOW,
+            delete_retention_ms: RETENTION_MS,
+        };
+        let from_low = Decision::Rebuild {
+            next: NextOffset(9),
+            generation: Generation(7),
+            from: NextOffset(2),
+            how: Rebuild::Fresh,
+        };
+        assert_eq!(decide(&facts), from_low);
+    }
+
+    #[test]
     fn another_partition_count_or_foreign_metadata_is_fatal() {
         let foreign = Committed::At { next: NextOffset(1), metadata: String::new() };
         for committed in [&committed(9, 7, 4), &foreign] {
             let facts = Facts {
                 committed,
                 store: None,
+                damaged: false,
                 rebuilding: None,
                 changelog: Watermarks { low: NextOffset(0), high: NextOffset(1) },
                 changelog_has_position: HasPosition::NotAsked,

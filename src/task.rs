@@ -1,7 +1,7 @@
 //! A task: one stage's partition, with its state and where it stands.
 //!
 //! ```text
-//!                 ┌──────────────── reopen (in doubt, rejoined, store failed) ───────────┐
+//!                 ┌──────────── reopen (in doubt, rejoined, store failed or damaged) ──────┐
 //!                 v                                                                      │
 //! assigned ──> Opening ──> Restoring ──> Announcing ──> Running ──> (revoked, lost) ──> gone
 //!                 │            │             │             │
@@ -22,6 +22,8 @@ pub struct Task {
     /// Place of the stage in the topology; 0 is the external one.
     pub stage: u16,
     pub state: State,
+    /// What its store holds could not be read: it is rebuilt at the next opening.
+    pub damaged: bool,
 }
 
 pub enum State {

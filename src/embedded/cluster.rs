@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    log::{Class, Committed, Error, TopicDescription},
+    log::{Class, Committed, Error, GroupDescription, TopicDescription},
 };
 
 /// How long a waiter sleeps before it looks for what only time brings, such as an expiry.
@@ -270,6 +270,10 @@ impl Cluster {
         let offsets = self.groups.get(group).map(|group| &group.offsets);
         let of = |partition| offsets.map_or(Committed::None, |found| found.committed(partition));
         partitions.iter().map(of).collect()
+    }
+
+    pub fn describe_group(&self, name: &str) -> GroupDescription {
+        self.groups.get(name).map(Group::describe).unwrap_or_default()
     }
 
     fn settle_groups(&mut self) {

@@ -119,9 +119,7 @@ impl EmbeddedConsumer {
     }
 
     fn leave(&mut self, cluster: &mut Cluster, now: Timestamp) {
-        if self.membership.instance.is_none() {
-            self.leave_group(cluster, now);
-        }
+        self.leave_group(cluster, now);
         self.forget_membership();
     }
 

@@ -21,7 +21,7 @@ use super::{
     assignment::{Claim, divide, withhold_owned},
     offsets::Offsets,
 };
-use crate::log::{Class, Error};
+use crate::log::{Class, Error, GroupDescription, MemberDescription};
 
 /// The group's metadata as one member knows it: what `send_offsets` is checked against.
 #[derive(Clone, Debug)]
@@ -39,8 +39,6 @@ pub(super) struct Group {
     generation: i32,
     phase: Phase,
     members: BTreeMap<Arc<str>, Member>,
-    /// Whether the present assignment leaves out what another member was yet to give up.
-    withheld: bool,
     joined_ever: u64,
 }
 
@@ -135,8 +133,10 @@ impl Group {
         let predecessor = membership.instance.as_ref().and_then(|name| self.id_of(name));
         if let Some(old) = predecessor.and_then(|old| self.members.remove(&old)) {
             member.share = old.share;
+            // NOTE: as with Kafka, also where the present assignment leaves out what its earlier
+            // process was yet to give up: that stays without an owner.
             let same_topics = old.topics == member.topics;
-            if same_topics && !self.withheld && matches!(self.phase, Phase::Stable) {
+            if same_topics && matches!(self.phase, Phase::Stable) {
                 self.members.insert(Arc::clone(&id), member);
                 return id;
             }
@@ -169,6 +169,15 @@ impl Group {
         }
     }
 
+    pub fn describe(&self) -> GroupDescription {
+        let members = self.members.iter().map(|(id, member)| MemberDescription {
+            id: id.to_string(),
+            owns: member.share.clone(),
+        });
+        let stable = matches!(self.phase, Phase::Stable);
+        GroupDescription { stable, members: members.collect() }
+    }
+
     /// The member's share in the present generation.
     pub fn share(&self, membership: &Membership) -> BTreeSet<TopicPartition> {
         let member = membership.member.as_ref().and_then(|id| self.members.get(id));
@@ -199,8 +208,6 @@ impl Group {
             })
             .collect();
         let shares = withhold_owned(divide(&partitions, &claims), &claims);
-        let given: usize = shares.iter().map(BTreeSet::len).sum();
-        self.withheld = given < partitions.len();
         for (member, share) in self.members.values_mut().zip(shares) {
             member.share = share;
         }

@@ -55,7 +55,9 @@ pub use self::{
 };
 use crate::{
     clock::Clock,
-    log::{Committed, Error, Isolation, Log, Member, TopicDescription, Watermarks},
+    log::{
+        Committed, Error, GroupDescription, Isolation, Log, Member, TopicDescription, Watermarks,
+    },
 };
 
 /// A whole cluster in memory. Clones are further handles to the same cluster.
@@ -161,6 +163,10 @@ impl Log for EmbeddedLog {
         wait: Duration,
     ) -> Result<Vec<Committed>, Error> {
         Ok(self.shared.committed(group, partitions, wait))
+    }
+
+    fn describe_group(&self, group: &str, _: Duration) -> Result<GroupDescription, Error> {
+        Ok(self.shared.with(|cluster, _| cluster.describe_group(group)))
     }
 
     fn topics(&self, names: &[Arc<str>]) -> Result<Vec<Option<TopicDescription>>, Error> {

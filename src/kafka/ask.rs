@@ -10,9 +10,9 @@ use rdkafka_sys::RDKafkaErrorCode as Code;
 
 use super::{
     error::{During, classify},
-    native::{Client, Failure, Partitions, Row},
+    native::{Client, Failure, GroupRow, Partitions, Row},
 };
-use crate::log::{Class, Committed, Error};
+use crate::log::{Class, Committed, Error, GroupDescription, MemberDescription};
 
 /// Where a topic is young or moves, librdkafka remembers something else than is there.
 const TRIES: u32 = 5;
@@ -121,6 +121,27 @@ pub fn committed(
             return Ok(vec![Committed::Unstable; partitions.len()]);
         }
     }
+}
+
+/// A group that the newer protocol manages has no members here, and none of its troubles.
+pub fn describe_group(
+    client: &Client,
+    name: &str,
+    wait: Duration,
+) -> Result<GroupDescription, Error> {
+    let found = client.group(name, wait).map_err(|failure| fail(&failure, "describe group"))?;
+    let Some(GroupRow { state, members }) = found else { return Ok(GroupDescription::default()) };
+    let mut known = Vec::with_capacity(members.len());
+    for member in members {
+        let foreign = || {
+            let id = &member.id;
+            Error::new(Class::Retry, format!("the assignment of {id} cannot be read"))
+        };
+        let owns = member.owns.ok_or_else(foreign)?;
+        known.push(MemberDescription { id: member.id, owns });
+    }
+    known.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(GroupDescription { stable: state == "Stable", members: known })
 }
 
 fn answers(rows: &[Row], partitions: &[TopicPartition]) -> Result<Vec<Committed>, Error> {

@@ -30,7 +30,9 @@ pub use self::{
     consumer::KafkaConsumer, native::GroupMetadata, producer::KafkaProducer,
     properties::check_properties, reader::KafkaReader,
 };
-use crate::log::{Class, Committed, Error, Isolation, Log, Member, TopicDescription, Watermarks};
+use crate::log::{
+    Class, Committed, Error, GroupDescription, Isolation, Log, Member, TopicDescription, Watermarks,
+};
 
 /// How to reach a cluster, and the limits under which it is used.
 #[derive(Clone, Debug)]
@@ -216,6 +218,10 @@ impl Log for KafkaLog {
         wait: Duration,
     ) -> Result<Vec<Committed>, Error> {
         ask::committed(&*self.group(group)?, partitions, wait)
+    }
+
+    fn describe_group(&self, group: &str, wait: Duration) -> Result<GroupDescription, Error> {
+        ask::describe_group(&self.0.committed, group, wait)
     }
 
     fn topics(&self, names: &[Arc<str>]) -> Result<Vec<Option<TopicDescription>>, Error> {

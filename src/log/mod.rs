@@ -6,7 +6,7 @@
 
 mod error;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use aplomb_state::ids::{NextOffset, Offset, Timestamp, TopicPartition};
 
@@ -55,6 +55,10 @@ pub trait Log: Clone + Send + Sync + 'static {
         wait: Duration,
     ) -> Result<Vec<Committed>, Error>;
 
+    /// Who takes part in a group and owns what, as its coordinator has it. A group that does not
+    /// exist, or that the coordinator tells nothing of, has no members.
+    fn describe_group(&self, group: &str, wait: Duration) -> Result<GroupDescription, Error>;
+
     /// All topics there are, with their partition counts and the configuration entries that
     /// `topics check` compares (`cleanup.policy`, `retention.ms`, `max.message.bytes`,
     /// `message.timestamp.type`, `delete.retention.ms`, …).
@@ -70,6 +74,21 @@ pub struct Member {
     pub group: String,
     /// `group.instance.id`; absent for dynamic membership.
     pub instance_id: Option<String>,
+}
+
+/// A group as its coordinator has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupDescription {
+    /// No rebalance is under way.
+    pub stable: bool,
+    /// Sorted by id.
+    pub members: Vec<MemberDescription>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberDescription {
+    pub id: String,
+    pub owns: BTreeSet<TopicPartition>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +138,8 @@ pub enum GroupEvent {
 pub trait Consumer {
     type Group;
 
+    /// Takes part in reading these topics. With none it leaves the group, a static member too, once
+    /// the revocation that follows was answered.
     fn subscribe(&mut self, topics: &[Arc<str>]) -> Result<(), Error>;
 
     /// Serves the group and waits at most `wait` for an event or a record in any started

@@ -79,11 +79,11 @@ impl Duty {
         loop {
             let stopping = stop.load(Ordering::Relaxed);
             let now = self.clock.now();
-            if stopping || self.is_due(last, now) {
+            // One that failed waits for the workers, who open it anew.
+            if (stopping || self.is_due(last, now)) && !self.database.has_failed() {
                 last = now;
                 if let Err(error) = self.database.flush(&self.current(), now) {
-                    // The workers meet the same database and close their tasks.
-                    tracing::error!(%error, "flush failed");
+                    tracing::error!(%error, "flush failed; the database will be opened anew");
                 }
             }
             if stopping {

@@ -4,6 +4,7 @@
 mod flusher;
 mod identity;
 mod lag;
+mod owners;
 
 use std::{
     sync::{
@@ -23,7 +24,7 @@ use aplomb_state::{
     topology::Topology,
 };
 
-pub use self::identity::Identity;
+pub use self::{identity::Identity, owners::Unowned};
 use crate::{
     application::Application,
     clock::{Clock, SystemClock},
@@ -79,12 +80,11 @@ pub fn application(
 
 /// Runs until `stop` is set, then commits, leaves the stores closed and returns.
 pub fn run(config: &Config, topology: Topology, stop: &Arc<AtomicBool>) -> Result<(), Error> {
-    let mut identity = Identity::take(&config.application, config.worker.threads)?;
-    let log = connect(config)?;
-    check_topics(config, &topology, &log)?;
-    let application = Arc::new(application(config, topology, &log)?);
-    settle(&log, &identity)?;
-    identity.remember()?;
+    let prepared = {
+        let config = config.clone();
+        unless_stopped(stop, move || prepare(&config, topology))?
+    };
+    let Some(Prepared { identity, log, application }) = prepared else { return Ok(()) };
     let database = open_database(config)?;
     let status = Status::new(
         &application.id,
@@ -96,6 +96,11 @@ pub fn run(config: &Config, topology: Topology, stop: &Arc<AtomicBool>) -> Resul
     let server = Serving::start(config, &status, &clock)?;
     let shared = Arc::new(Shared::default());
     let watcher = lag::Watcher::start(log.clone(), Arc::clone(&application), Arc::clone(&shared));
+    // A dynamic member that comes back is a new one: that is a rebalance by itself.
+    let owners = config.application.ordinal.map(|_| {
+        let (application, clock) = (Arc::clone(&application), Arc::clone(&clock));
+        owners::Watcher::start(log.clone(), application, clock, Arc::clone(&shared))
+    });
     let flusher = flusher::Flusher::start(
         Arc::clone(&database),
         status.clone(),
@@ -120,9 +125,53 @@ pub fn run(config: &Config, topology: Topology, stop: &Arc<AtomicBool>) -> Resul
         status.fatal(error.to_string());
     }
     watcher.stop();
+    if let Some(owners) = owners {
+        owners.stop();
+    }
     flusher.stop();
     server.stop();
     outcome
+}
+
+/// What a start needs of the broker.
+struct Prepared {
+    identity: Identity,
+    log: KafkaLog,
+    application: Arc<Application>,
+}
+
+fn prepare(config: &Config, topology: Topology) -> Result<Prepared, Error> {
+    let mut identity = Identity::take(&config.application, config.worker.threads)?;
+    let log = connect(config)?;
+    check_topics(config, &topology, &log)?;
+    let application = Arc::new(application(config, topology, &log)?);
+    settle(&log, &identity)?;
+    identity.remember()?;
+    Ok(Prepared { identity, log, application })
+}
+
+/// Does work that waits for the broker on a thread of its own, so that a stop counts meanwhile:
+/// `None`. The thread then ends with the process.
+fn unless_stopped<T: Send + 'static>(
+    stop: &AtomicBool,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<Option<T>, Error> {
+    let (report, outcome) = mpsc::channel();
+    let named = thread::Builder::new().name("start".to_owned());
+    let spawned = named.spawn(move || {
+        let _ = report.send(work());
+    });
+    spawned.map_err(|error| Error::Stopped(format!("no thread: {error}")))?;
+    while !stop.load(Ordering::Relaxed) {
+        match outcome.recv_timeout(Duration::from_millis(20)) {
+            Ok(outcome) => return outcome.map(Some),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(Error::Stopped("the start panicked".to_owned()));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn check_topics(config: &Config, topology: &Topology, log: &KafkaLog) -> Result<(), Error> {
@@ -152,9 +201,6 @@ fn open_database(config: &Config) -> Result<Arc<dyn Database>, Error> {
     let budget = Budget { memory_bytes: config.memory.budget_bytes, ..Budget::default() };
     let database = RocksDatabase::open(&folder, budget)
         .map_err(|error| Error::State(format!("{}: {error}", folder.display())))?;
-    if let Some(aside) = database.moved_aside() {
-        tracing::error!(?aside, "the database did not open and was moved aside; tasks are rebuilt");
-    }
     Ok(Arc::new(database))
 }
 

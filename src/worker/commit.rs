@@ -215,33 +215,12 @@ impl<L: Log> Worker<L> {
             }
         }
         for (input, error) in failed {
-            self.store_failed(&input, &error);
+            self.store_failed(&input, error);
         }
         for (input, next) in started {
             self.consumer.start(&input, next)?;
         }
         Ok(())
-    }
-
-    /// What a failed store means for its task. The log is right whatever the store says.
-    pub(super) fn store_failed(&mut self, input: &TopicPartition, error: &backend::Error) {
-        match error {
-            backend::Error::LeaseLost(_) => {
-                // Another worker of this process has the task; the group will tell us.
-                self.park(input, error.to_string());
-            }
-            backend::Error::Base { .. } => self.reopen(input, 0),
-            backend::Error::Format(_) => self.park(input, error.to_string()),
-            backend::Error::Damaged(_) => {
-                let help = "stop the process, move its state folder aside and start it: the tasks \
-                            are rebuilt from their changelogs";
-                self.park(input, format!("{error}; {help}"));
-            }
-            backend::Error::Storage(_) => {
-                tracing::error!(partition = %input, %error, "state store failed; will be reopened");
-                self.reopen(input, super::opening::STORE_BACKOFF_MS);
-            }
-        }
     }
 
     /// The transaction is over for us, whatever became of it: nothing of it is kept.

@@ -42,7 +42,7 @@ impl<L: Log> Worker<L> {
             }
             tracing::info!(task = %id, "assigned");
             let state = State::Opening { not_before: Timestamp::MIN };
-            self.tasks.push(Task { id, stage, state });
+            self.tasks.push(Task { id, stage, state, damaged: false });
         }
         self.tasks.sort_by(|a, b| (Reverse(a.stage), &a.id).cmp(&(Reverse(b.stage), &b.id)));
         Ok(())

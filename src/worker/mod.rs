@@ -13,13 +13,15 @@ mod group;
 mod opening;
 pub(crate) mod process;
 mod recover;
+mod rejoin;
 pub mod report;
+mod storage;
 pub(crate) mod ticks;
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
@@ -61,6 +63,8 @@ pub struct Parts<L: Log> {
 pub struct Shared {
     /// Records waiting in the inboxes of the whole group.
     pub downstream_lag: AtomicI64,
+    /// The member that is to leave the group and to join it again.
+    pub rejoin: Mutex<Option<String>>,
     pub stop: AtomicBool,
 }
 
@@ -95,6 +99,7 @@ pub struct Worker<L: Log> {
     member_id: String,
     /// The tasks kept must be compared with what the group has committed.
     check_kept: bool,
+    rejoin: rejoin::Rejoin,
     transaction: Option<Transaction>,
     /// The producer's queue is full: some task's effects wait in its outbox.
     held_back: bool,
@@ -143,6 +148,7 @@ impl<L: Log> Worker<L> {
             readers: HashMap::new(),
             member_id: String::new(),
             check_kept: false,
+            rejoin: rejoin::Rejoin::default(),
             transaction: None,
             held_back: false,
             last_commit: now,
@@ -177,11 +183,13 @@ impl<L: Log> Worker<L> {
         if self.check_kept {
             self.check_kept_tasks()?;
         }
+        self.rejoin_if_told()?;
         self.settle_producer()?;
         if self.producer.is_none() {
             // Nothing can be committed yet, so nothing is taken.
             return Ok(Turn::Idle);
         }
+        self.leave_failed_database()?;
         let opened = self.open_tasks()?;
         let restored = self.restore_tasks()?;
         let handled = self.process()?;

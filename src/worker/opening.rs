@@ -22,8 +22,6 @@ use crate::{
     task::{Announce, Running, State},
 };
 
-/// A failed database is tried again after so long.
-pub(super) const STORE_BACKOFF_MS: i64 = 1_000;
 /// An offset held by a transaction that has not ended is asked for again after so long.
 pub(super) const UNSTABLE_BACKOFF_MS: i64 = 50;
 /// Restores side by side; the others wait their turn.
@@ -89,7 +87,7 @@ impl<L: Log> Worker<L> {
         let store = match self.database.open(&id, &topics.definition.all_stores()) {
             Ok(store) => store,
             Err(error) => {
-                self.store_failed(input, &error);
+                self.store_failed(input, error);
                 return Ok(());
             }
         };
@@ -99,6 +97,7 @@ impl<L: Log> Worker<L> {
         let mut facts = Facts {
             committed,
             store: store.position(),
+            damaged: self.task_mut(input).is_some_and(|task| task.damaged),
             rebuilding: store.rebuilding(),
             changelog: *log,
             changelog_has_position: HasPosition::NotAsked,
@@ -169,7 +168,7 @@ impl<L: Log> Worker<L> {
                 let goal = Goal { begun: self.now(), next, until: marks.high, from };
                 match Restore::rebuild(store, metadata, changelog, goal, how) {
                     Ok(restore) => self.restoring(input, restore),
-                    Err(error) => self.store_failed(input, &error),
+                    Err(error) => self.store_failed(input, error),
                 }
                 Ok(())
             }
@@ -267,7 +266,7 @@ impl<L: Log> Worker<L> {
             }
             Err(restore::Error::Log(error)) => Err(error),
             Err(restore::Error::Store(error)) => {
-                self.store_failed(input, &error);
+                self.store_failed(input, error);
                 Ok(false)
             }
             Err(restore::Error::Fatal(reason)) => {
@@ -283,6 +282,7 @@ impl<L: Log> Worker<L> {
         let State::Restoring(restore) = std::mem::replace(&mut task.state, opening) else {
             return Ok(());
         };
+        task.damaged = false;
         let (next, metadata) = (restore.next, restore.metadata.clone());
         let (records, begun) = (restore.records, restore.begun);
         let metadata =
@@ -337,7 +337,7 @@ impl<L: Log> Worker<L> {
                     task.state = State::Running(Box::new(running));
                 }
             }
-            Err(fault) => self.park(input, fault.to_string()),
+            Err(fault) => self.mend(input, fault.remedy, fault.reason),
         }
     }
 

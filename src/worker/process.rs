@@ -154,13 +154,14 @@ impl<L: Log> Worker<L> {
     }
 
     /// A fault stops the task, not the worker. What the transaction did is dropped with it: the
-    /// record before the fault stay where the committed offset says.
+    /// records before the fault stay where the committed offset says.
     fn fault(&mut self, index: usize, offset: Offset, fault: &Fault) -> log::Error {
         let input = self.tasks.get(index).map(|task| task.id.input.clone());
         if let Some(input) = input {
-            self.park(&input, format!("at offset {offset}: {fault}"));
+            self.mend(&input, fault.remedy, format!("at offset {offset}: {fault}"));
         }
-        super::own_error(log::Class::Abort, format!("a task was parked: {fault}"))
+        let message = format!("a task was stopped: {fault}");
+        log::Error { blameless: true, ..super::own_error(log::Class::Abort, message) }
     }
 
     pub(super) fn begin(&mut self) -> Result<(), log::Error> {

@@ -157,17 +157,20 @@ impl<L: Log> Worker<L> {
             let State::Running(running) = &mut task.state else { continue };
             let moved = running.has_progress();
             if let Err(fault) = running.roll_back() {
-                failed.push((task.id.input.clone(), fault.to_string()));
+                failed.push((task.id.input.clone(), Some(fault)));
             } else if moved
                 && running.announce == crate::task::Announce::Nothing
                 && let Err(error) = self.consumer.start(&task.id.input, running.committed)
             {
                 tracing::warn!(task = %task.id, %error, "cannot rewind");
-                failed.push((task.id.input.clone(), String::new()));
+                failed.push((task.id.input.clone(), None));
             }
         }
         for (input, fault) in failed {
-            if fault.is_empty() { self.reopen(&input, 0) } else { self.park(&input, fault) }
+            match fault {
+                Some(fault) => self.mend(&input, fault.remedy, fault.reason),
+                None => self.reopen(&input, 0),
+            }
         }
     }
 

@@ -114,10 +114,11 @@ impl<L: Log> Worker<L> {
             }
         }
         for (input, fault) in &faults {
-            self.park(input, fault.to_string());
+            self.mend(input, fault.remedy, fault.to_string());
         }
         if let Some((_, fault)) = faults.first() {
-            return Err(super::own_error(log::Class::Abort, fault.to_string()));
+            let error = super::own_error(log::Class::Abort, fault.to_string());
+            return Err(log::Error { blameless: true, ..error });
         }
         Ok(frontiers)
     }

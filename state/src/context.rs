@@ -89,7 +89,7 @@ impl<'a> Context<'a> {
     /// A message's body. A format version that is not known here parks the task: no record is to
     /// blame for an old build.
     pub fn decode<T: Format + DeserializeOwned>(&mut self, body: &[u8]) -> Result<T, Rejection> {
-        codec::decode(body).map_err(|error| self.fault(error.to_string()))
+        codec::decode(body).map_err(|error| self.fault(error))
     }
 
     // --- stores
@@ -134,10 +134,10 @@ impl<'a> Context<'a> {
     ) -> Result<Page<V>, Rejection> {
         let id = self.store(store.name)?;
         let entries = self.work.overlay.scan(self.reads, id, prefix, after, max);
-        let entries = entries.map_err(|error| self.fault(error.to_string()))?;
+        let entries = entries.map_err(|error| self.fault(error))?;
         let mut page = Vec::with_capacity(entries.len());
         for (key, bytes) in entries {
-            let value = codec::decode(&bytes).map_err(|error| self.fault(error.to_string()))?;
+            let value = codec::decode(&bytes).map_err(|error| self.fault(error))?;
             page.push((key, value));
         }
         Ok(page)
@@ -152,7 +152,7 @@ impl<'a> Context<'a> {
         let key = key_bytes(key);
         let Some(bytes) = self.read_bytes(id, &key)? else { return Ok(None) };
         let value = timers::expiring_value(&bytes).and_then(codec::decode);
-        value.map(Some).map_err(|error| self.fault(error.to_string()))
+        value.map(Some).map_err(|error| self.fault(error))
     }
 
     /// Puts an entry that is deleted once the task's time has passed `deadline`. Putting it again
@@ -338,9 +338,9 @@ impl<'a> Context<'a> {
     // --- parts
 
     /// Keeps the fault aside and answers the error by which the handler ends.
-    fn fault(&mut self, reason: impl Into<String>) -> Rejection {
-        let reason = reason.into();
-        self.work.fault.get_or_insert_with(|| Fault::new(reason));
+    fn fault(&mut self, fault: impl Into<Fault>) -> Rejection {
+        let fault = fault.into();
+        self.work.fault.get_or_insert(fault);
         Rejection::of(Cause::Fault, "fault", "")
     }
 
@@ -361,17 +361,17 @@ impl<'a> Context<'a> {
     ) -> Result<Option<V>, Rejection> {
         if let Some(slot) = self.work.overlay.get(store, key) {
             let value = slot.map(codec::decode).transpose();
-            return value.map_err(|error| self.fault(error.to_string()));
+            return value.map_err(|error| self.fault(error));
         }
         let Some(bytes) = self.read_bytes(store, key)? else { return Ok(None) };
-        codec::decode(&bytes).map(Some).map_err(|error| self.fault(error.to_string()))
+        codec::decode(&bytes).map(Some).map_err(|error| self.fault(error))
     }
 
     fn read_bytes(&mut self, store: StoreId, key: &[u8]) -> Result<Option<Vec<u8>>, Rejection> {
         if let Some(slot) = self.work.overlay.get(store, key) {
             return Ok(slot.map(<[u8]>::to_vec));
         }
-        self.reads.get(store, key).map_err(|error| self.fault(error.to_string()))
+        self.reads.get(store, key).map_err(|error| self.fault(error))
     }
 
     fn write(&mut self, store: StoreId, key: &[u8], value: Vec<u8>) -> Result<(), Rejection> {

@@ -10,7 +10,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    backend::Reads,
+    backend::{self, Reads},
     clock::{Clock, Upstream},
     codec,
     context::{Context, InputFacts},
@@ -31,10 +31,22 @@ use crate::{
 pub const TIMERS_PER_TICK_MAX: usize = 500;
 
 /// Why the task must stop: storage, an unknown format version, a broken contract of the topology.
-/// No record is to blame; the task parks and says this.
+/// No record is to blame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub reason: String,
+    pub remedy: Remedy,
+}
+
+/// What helps against a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// A person, or a newer build: the task parks and says why.
+    Park,
+    /// The database failed: the task is opened again, later.
+    Reopen,
+    /// What is stored cannot be read: the task's store is rebuilt from its changelog.
+    Rebuild,
 }
 
 /// Everything one task needs to fold its inbox.
@@ -424,7 +436,7 @@ fn subject_of<'a>(record: &Record<'a>, inbox_value: &'a [u8]) -> Subject<'a> {
 
 impl Fault {
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
+        Self { reason: reason.into(), remedy: Remedy::Park }
     }
 }
 
@@ -434,15 +446,36 @@ impl fmt::Display for Fault {
     }
 }
 
+impl From<&str> for Fault {
+    fn from(reason: &str) -> Self {
+        Self::new(reason)
+    }
+}
+
+impl From<String> for Fault {
+    fn from(reason: String) -> Self {
+        Self::new(reason)
+    }
+}
+
 impl From<codec::Error> for Fault {
     fn from(error: codec::Error) -> Self {
         Self::new(error.to_string())
     }
 }
 
-impl From<crate::backend::Error> for Fault {
-    fn from(error: crate::backend::Error) -> Self {
-        Self::new(error.to_string())
+impl From<backend::Error> for Fault {
+    fn from(error: backend::Error) -> Self {
+        let remedy = match &error {
+            backend::Error::Format(_) => Remedy::Park,
+            backend::Error::Damaged(_) => Remedy::Rebuild,
+            // IMPORTANT: a task whose lease was lost is opened again only while the group still
+            // gives it to this worker, which the opening's own lease then settles.
+            backend::Error::LeaseLost(_)
+            | backend::Error::Base { .. }
+            | backend::Error::Storage(_) => Remedy::Reopen,
+        };
+        Self { reason: error.to_string(), remedy }
     }
 }
 
@@ -450,7 +483,7 @@ impl From<crate::backend::Error> for Fault {
 pub struct NoState;
 
 impl Reads for NoState {
-    fn get(&self, _: StoreId, _: &[u8]) -> Result<Option<Vec<u8>>, crate::backend::Error> {
+    fn get(&self, _: StoreId, _: &[u8]) -> Result<Option<Vec<u8>>, backend::Error> {
         Ok(None)
     }
 
@@ -460,7 +493,7 @@ impl Reads for NoState {
         _: &[u8],
         _: Option<&[u8]>,
         _: usize,
-    ) -> Result<crate::topology::Entries, crate::backend::Error> {
+    ) -> Result<crate::topology::Entries, backend::Error> {
         Ok(Vec::new())
     }
 }

@@ -101,6 +101,48 @@ fn a_database_that_does_not_open_is_moved_aside() {
     assert!(database.open(&task, STORES).unwrap().position().is_some());
 }
 
+/// A disk that refuses writes: in the folder's place stands something else.
+#[test]
+fn a_database_that_failed_is_opened_anew_when_all_let_go_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, away) = (folder.path().join("state"), folder.path().join("away"));
+    let database = rocks(&path);
+    let (mine, yours) = (task("skus", 3), task("cases", 3));
+    let mut store = database.open(&mine, STORES).unwrap();
+    let mut other = database.open(&yours, STORES).unwrap();
+    put(&mut *store, None, 1, &[(FIRST, b"a", Some(b"1"))]).unwrap();
+    put(&mut *other, None, 1, &[(FIRST, b"a", Some(b"1"))]).unwrap();
+    database.flush(&[], Timestamp(0)).unwrap();
+    put(&mut *store, Some(1), 2, &[(FIRST, b"a", Some(b"2"))]).unwrap();
+    assert!(!database.has_failed());
+
+    fs::rename(&path, &away).unwrap();
+    fs::write(&path, b"").unwrap();
+    let told = |error: Option<Error>| matches!(error, Some(Error::Storage(_)));
+    assert!(told(database.flush(&[], Timestamp(0)).err()));
+    assert!(database.has_failed());
+    assert!(told(put(&mut *other, Some(1), 2, &[(FIRST, b"b", Some(b"2"))]).err()), "refused");
+    assert_eq!(other.get(FIRST, b"a").unwrap().as_deref(), Some(&b"1"[..]), "reads go on");
+    assert!(database.snapshot(&yours).unwrap().is_some());
+
+    drop(store);
+    assert!(told(database.open(&mine, STORES).err()), "the other store holds the old engine");
+    assert!(database.has_failed());
+    assert!(told(database.snapshot(&yours).err()), "between two sessions");
+    drop(other);
+    assert!(told(database.open(&mine, STORES).err()), "the disk still refuses");
+
+    fs::remove_file(&path).unwrap();
+    fs::rename(&away, &path).unwrap();
+    let mut store = database.open(&mine, STORES).unwrap();
+    assert!(!database.has_failed());
+    assert_eq!(database.moved_aside(), None);
+    assert_eq!(store.position(), Some(&position(1)), "as it was flushed");
+    assert_eq!(store.get(FIRST, b"a").unwrap().as_deref(), Some(&b"1"[..]));
+    put(&mut *store, Some(1), 2, &[(FIRST, b"a", Some(b"2"))]).unwrap();
+    database.flush(&[mine], Timestamp(0)).unwrap();
+}
+
 /// Flips bits of the first block of each table file of a column.
 fn damage(path: &Path, column: &str) {
     type Raw = rocksdb::DBWithThreadMode<rocksdb::MultiThreaded>;

@@ -1,6 +1,11 @@
 //! Every command beside `replay`.
 
-use std::{fs, net::TcpListener};
+use std::{
+    fs,
+    net::TcpListener,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -91,8 +96,12 @@ fn a_broker_that_is_not_there_is_an_answer_in_bounded_time() -> Outcome {
 
 /// A configuration whose broker refuses every connection, in a folder that goes with it.
 fn unreachable() -> Outcome<(TempDir, String)> {
+    configured(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// A configuration whose broker is at this port.
+fn configured(port: u16) -> Outcome<(TempDir, String)> {
     let folder = tempfile::tempdir()?;
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let path = folder.path().join("aplomb.toml");
     let text = format!(
         "[application]\nid = \"trial\"\nstate_dir = {state:?}\n\
@@ -104,6 +113,24 @@ fn unreachable() -> Outcome<(TempDir, String)> {
     );
     fs::write(&path, text)?;
     Ok((folder, path.to_string_lossy().into_owned()))
+}
+
+#[test]
+fn sigterm_counts_while_the_broker_does_not_answer() -> Outcome {
+    // Takes connections, and never says a word.
+    let mute = TcpListener::bind("127.0.0.1:0")?;
+    let (_folder, path) = configured(mute.local_addr()?.port())?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aplomb"));
+    command.args(["run", "--config", &path]).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::null()).spawn()?;
+    // It asks its questions.
+    let _asked = mute.accept()?;
+    let told = Instant::now();
+    assert!(Command::new("kill").arg(child.id().to_string()).status()?.success());
+    let status = child.wait()?;
+    assert!(status.success(), "{status}");
+    assert!(told.elapsed() < Duration::from_secs(5), "a question waits for 10 s");
+    Ok(())
 }
 
 #[test]

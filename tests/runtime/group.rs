@@ -1,14 +1,18 @@
 //! Workers come, go, die and wake up again: every word counts once, in one place.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use aplomb::{
     application::Application,
     embedded::{Call, Fault, Faults, Foreign, VirtualClock},
-    log::TopicDescription,
+    log::{Log, TopicDescription},
+    runtime::Unowned,
     worker::Turn,
 };
 use aplomb_state::ids::TopicPartition;
@@ -319,4 +323,48 @@ fn an_unknown_format_version_parks_the_task_before_the_record() -> Outcome {
     cluster.settle()?;
     assert!(cluster.parked_as(&inbox).contains("format version 9"));
     Ok(())
+}
+
+/// A static member that is killed between giving partitions up and its second join gets back what
+/// it had, and what was to move has no owner until a member joins anew.
+#[test]
+fn partitions_that_a_killed_static_member_left_without_an_owner_find_one() -> Outcome {
+    let mut healed = 0;
+    for moment in 0..60 {
+        let mut cluster = Cluster::planned(&small_transactions())?;
+        cluster.make_static(0);
+        cluster.make_static(1);
+        cluster.start(0)?;
+        cluster.feed_many(10)?;
+        cluster.settle()?;
+        cluster.start(1)?;
+        for turn in 0..moment {
+            cluster.turn(turn % 2)?;
+        }
+        cluster.crash(0);
+        cluster.start(0)?;
+        cluster.feed_many(10)?;
+        healed += usize::from(heal(&mut cluster)?);
+        assert_eq!(owned(&cluster, 0) + owned(&cluster, 1), TASKS, "at {moment}");
+        cluster.finish().map_err(|error| format!("{moment}: {error}"))?;
+    }
+    assert!(healed > 0, "no moment was between the two rounds");
+    Ok(())
+}
+
+/// What a process does beside its workers. `true`: somebody had to join anew.
+fn heal(cluster: &mut Cluster) -> Outcome<bool> {
+    let mut inputs = cluster.application.external_partitions();
+    inputs.extend(cluster.application.inbox_partitions());
+    let mut unowned = Unowned::after_ms(SESSION_TIMEOUT_MS / 3);
+    let mut told = false;
+    for _ in 0..4 * SESSION_TIMEOUT_MS / 30 {
+        cluster.rounds(10)?;
+        let group = cluster.log.describe_group(&cluster.application.id, Duration::ZERO)?;
+        if let Some(member) = unowned.look(&group, &inputs, cluster.now()) {
+            cluster.tell_to_rejoin(&member)?;
+            told = true;
+        }
+    }
+    Ok(told)
 }

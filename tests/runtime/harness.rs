@@ -57,6 +57,10 @@ pub struct Cluster {
     pub databases: BTreeMap<usize, MemoryDatabase>,
     pub expected: Expected,
     workers: BTreeMap<usize, Worker<EmbeddedLog>>,
+    /// What the process tells each worker.
+    shared: BTreeMap<usize, Arc<Shared>>,
+    /// Workers with a `group.instance.id`.
+    static_members: BTreeSet<usize>,
     asleep: BTreeSet<usize>,
     committed: HashMap<TopicPartition, NextOffset>,
     started: u64,
@@ -110,6 +114,8 @@ impl Cluster {
             databases: BTreeMap::new(),
             expected: Expected::default(),
             workers: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            static_members: BTreeSet::new(),
             asleep: BTreeSet::new(),
             committed: HashMap::new(),
             started: 0,
@@ -123,19 +129,45 @@ impl Cluster {
     /// Starts a worker whose own handle to the log may fail.
     pub fn start_on(&mut self, name: usize, log: EmbeddedLog) -> Outcome {
         let database = self.databases.entry(name).or_default().clone();
+        self.start_with(name, log, Arc::new(database))
+    }
+
+    /// Starts a worker on a database of the caller's.
+    pub fn start_with(
+        &mut self,
+        name: usize,
+        log: EmbeddedLog,
+        database: Arc<dyn Database>,
+    ) -> Outcome {
         self.started += 1;
+        let shared = Arc::new(Shared::default());
+        self.shared.insert(name, Arc::clone(&shared));
+        let instance_id = self.static_members.contains(&name).then(|| format!("words-{name}"));
         let worker = Worker::start(Parts {
             application: Arc::clone(&self.application),
             log,
-            database: Arc::new(database) as Arc<dyn Database>,
+            database,
             clock: Arc::new(self.clock.clone()),
-            member: Member { group: self.application.id.clone(), instance_id: None },
+            member: Member { group: self.application.id.clone(), instance_id },
             transactional_id: format!("words-{name}"),
             seed: self.started,
-            shared: Arc::new(Shared::default()),
+            shared,
             report: None,
         })?;
         self.workers.insert(name, worker);
+        Ok(())
+    }
+
+    /// From its next start on, this worker is a static member.
+    pub fn make_static(&mut self, name: usize) {
+        self.static_members.insert(name);
+    }
+
+    /// Tells every worker which member is to leave the group and to join it again.
+    pub fn tell_to_rejoin(&mut self, member: &str) -> Outcome {
+        for shared in self.shared.values() {
+            *shared.rejoin.lock().map_err(|_| "poisoned")? = Some(member.to_owned());
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod group;
 mod harness;
 mod random;
 mod restart;
+mod storage;
 mod time;
 mod verify;
 

@@ -10,6 +10,7 @@
 #![expect(unsafe_code, reason = "the seam to librdkafka, a C library")]
 
 mod client;
+mod group;
 mod message;
 mod partitions;
 mod queue;
@@ -22,6 +23,7 @@ use std::{
 
 pub use self::{
     client::{Client, ClientEvents, GroupMetadata},
+    group::GroupRow,
     message::{Kind, Message},
     partitions::{Partitions, Row},
     queue::{Event, Queue, Wake},

@@ -105,7 +105,8 @@ pub enum Rebuild {
 /// The state of a process: one database for all its tasks. Shared by its workers.
 pub trait Database: Send + Sync {
     /// Opens a task's store and takes over its lease: an earlier opener can no longer write.
-    /// `stores` are the names behind [`StoreId`], in order.
+    /// `stores` are the names behind [`StoreId`], in order. A database that failed is opened anew
+    /// by this, once nobody holds a store of it; until then it is [`Error::Storage`].
     fn open(&self, task: &TaskId, stores: &[&'static str]) -> Result<Box<dyn TaskStore>, Error>;
 
     /// Committed values for people, whoever holds the lease. `None`: nothing is known of the task.
@@ -113,6 +114,11 @@ pub trait Database: Send + Sync {
 
     /// Makes what was applied durable. Stamps the stores of `owned` as current at `now`.
     fn flush(&self, owned: &[TaskId], now: Timestamp) -> Result<(), Error>;
+
+    /// It refuses writes: everybody is to let go of its stores and to open them again.
+    fn has_failed(&self) -> bool {
+        false
+    }
 
     /// What a crash now would have to replay: the worker decides by it when to flush.
     fn unflushed(&self) -> Unflushed {

@@ -6,7 +6,7 @@ use aplomb::log::{Class, Consumer, GroupEvent, Leave, Log};
 use aplomb_state::ids::TopicPartition;
 
 use super::{
-    Check, Fixture, Outcome, ROUND, equal, holds, partitions_of, party::Party, topic, until,
+    Check, Fixture, Outcome, ROUND, WAIT, equal, holds, partitions_of, party::Party, topic, until,
 };
 
 pub fn checks<F: Fixture>() -> Vec<Check<F>> {
@@ -15,6 +15,7 @@ pub fn checks<F: Fixture>() -> Vec<Check<F>> {
         ("the last member gets all", the_last_member_gets_all),
         ("a static member comes back unnoticed", a_static_member_comes_back_unnoticed),
         ("one identity is one process", one_identity_is_one_process),
+        ("who unsubscribes leaves, a static member too", who_unsubscribes_leaves),
     ]
 }
 
@@ -94,6 +95,40 @@ fn a_static_member_comes_back_unnoticed<F: Fixture>(fixture: &F) -> Outcome {
         back.turn(ROUND)?;
     }
     equal("the other saw nothing", second.events, Vec::new())
+}
+
+/// And may come back. The group tells who owns what.
+fn who_unsubscribes_leaves<F: Fixture>(fixture: &F) -> Outcome {
+    let Pair { mut first, mut second, group, topic } = pair(fixture, [Some("a"), Some("b")])?;
+    first.consumer.subscribe(&[])?;
+    second.until_owning(fixture, 4, &mut || first.turn(ROUND))?;
+    until(fixture, "the first to be no member", || {
+        first.turn(ROUND)?;
+        Ok(first.consumer.group()?.1.is_empty().then_some(()))
+    })?;
+    equal("what it owns", first.owned.len(), 0)?;
+    first.consumer.subscribe(&[topic])?;
+    first.until_owning(fixture, 2, &mut || second.turn(ROUND))?;
+    let described = until(fixture, "a group at rest", || {
+        first.turn(ROUND)?;
+        second.turn(ROUND)?;
+        let group = fixture.log().describe_group(&group, WAIT)?;
+        // The newer protocol tells nothing in this way, and needs none of it.
+        let known = group.stable || group.members.is_empty();
+        Ok((known && first.owned.len() == 2 && second.owned.len() == 2).then_some(group))
+    })?;
+    if described.members.is_empty() {
+        return Ok(());
+    }
+    let mut owns: Vec<_> = described.members.iter().map(|member| &member.owns).collect();
+    let mut both = vec![&first.owned, &second.owned];
+    owns.sort();
+    both.sort();
+    equal("who owns what", owns, both)?;
+    let mut ids = [first.consumer.group()?.1, second.consumer.group()?.1];
+    ids.sort();
+    let known: Vec<_> = described.members.iter().map(|member| member.id.clone()).collect();
+    equal("the members", known, ids.to_vec())
 }
 
 /// The classic protocol fences the first of them, the consumer protocol refuses the second.

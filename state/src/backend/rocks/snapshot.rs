@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    Shared,
     engine::{Column, Moment},
     keys::{self, Range},
     meta::TaskRow,
+    session::Session,
 };
 use crate::{
     backend::{Error, Reads, Snapshot, StorePosition},
@@ -26,12 +26,12 @@ pub(super) struct RocksSnapshot {
 impl RocksSnapshot {
     /// `None`: nothing is stored for the task.
     pub fn take(
-        shared: &Shared,
+        session: &Session,
         task: &TaskId,
         columns: Arc<[Column]>,
     ) -> Result<Option<Self>, Error> {
-        let moment = Moment::of(&shared.engine);
-        let Some(bytes) = moment.get(&shared.meta, &keys::task_row(task))? else {
+        let moment = Moment::of(&session.engine);
+        let Some(bytes) = moment.get(&session.meta, &keys::task_row(task))? else {
             return Ok(None);
         };
         let live = TaskRow::decode(&bytes)?.live;

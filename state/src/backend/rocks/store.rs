@@ -5,11 +5,11 @@ use std::{cell::RefCell, sync::Arc};
 use rocksdb::{ReadOptions, WriteBatch};
 
 use super::{
-    Shared,
     engine::{self, Column},
     keys::{self, Range},
     meta::{Life, TaskRow},
     objects::Objects,
+    session::Session,
 };
 use crate::{
     backend::{Error, Lease, Reads, Rebuild, StorePosition, TaskStore, Write},
@@ -27,7 +27,7 @@ pub(super) struct RocksStore {
 /// Everything but the lease, so that it can be changed while the lease is held.
 struct Rows {
     task: TaskId,
-    shared: Arc<Shared>,
+    session: Arc<Session>,
     /// By [`StoreId`].
     columns: Arc<[Column]>,
     row_key: Vec<u8>,
@@ -44,24 +44,24 @@ struct Rows {
 impl RocksStore {
     /// `lease` was taken before, so that nobody writes the row after it is read here.
     pub fn open(
-        shared: &Arc<Shared>,
+        session: &Arc<Session>,
         task: &TaskId,
         columns: Arc<[Column]>,
         lease: Lease,
     ) -> Result<Self, Error> {
         let row_key = keys::task_row(task);
-        let row = match shared.row(&row_key)? {
+        let row = match session.row(&row_key)? {
             Some(row) => row,
-            None => TaskRow::new(shared.new_incarnation()),
+            None => TaskRow::new(session.new_incarnation()),
         };
         let rows = Rows {
             task: task.clone(),
-            shared: Arc::clone(shared),
+            session: Arc::clone(session),
             columns,
             row_key,
             row,
             rebuilding: false,
-            objects: RefCell::new(Objects::new(&shared.allowance)),
+            objects: RefCell::new(Objects::new(&session.allowance)),
             read_options: ReadOptions::default(),
             key: RefCell::new(Vec::with_capacity(64)),
         };
@@ -83,7 +83,7 @@ impl Reads for RocksStore {
     ) -> Result<Entries, Error> {
         let column = self.rows.column(store)?;
         let range = self.rows.range(&self.rows.row.live);
-        engine::scan(&self.rows.shared.engine, column, range, prefix, after, max)
+        engine::scan(&self.rows.session.engine, column, range, prefix, after, max)
     }
 }
 
@@ -135,7 +135,7 @@ impl Rows {
     }
 
     fn new_life(&self) -> Life {
-        Life { incarnation: self.shared.new_incarnation(), position: None }
+        Life { incarnation: self.session.new_incarnation(), position: None }
     }
 
     fn get(&self, store: StoreId, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
@@ -145,7 +145,7 @@ impl Rows {
         let column = self.column(store)?;
         let mut row_key = self.key.borrow_mut();
         self.range(&self.row.live).key_into(key, &mut row_key);
-        let engine = &self.shared.engine;
+        let engine = &self.session.engine;
         let found = engine.get_pinned_cf_opt(column.handle(), &*row_key, &self.read_options);
         let value = found.map_err(engine::failed)?.map(|pinned| pinned.to_vec());
         self.objects.borrow_mut().insert(store, key, value.as_deref());
@@ -154,7 +154,7 @@ impl Rows {
 
     /// A flush may have stamped the stored row since.
     fn refresh(&mut self) -> Result<(), Error> {
-        if let Some(stored) = self.shared.row(&self.row_key)? {
+        if let Some(stored) = self.session.row(&self.row_key)? {
             self.row.live = stored.live;
         }
         Ok(())
@@ -211,9 +211,9 @@ impl Rows {
                 self.objects.get_mut().insert(write.store, write.key, write.value);
             }
         }
-        batch.put_cf(self.shared.meta.handle(), &self.row_key, row.encode());
-        self.shared.write(batch)?;
-        self.shared.applied(count, bytes);
+        batch.put_cf(self.session.meta.handle(), &self.row_key, row.encode());
+        self.session.write(batch)?;
+        self.session.applied(count, bytes);
         Ok(())
     }
 
@@ -226,7 +226,7 @@ impl Rows {
             self.refresh()?;
             let row = TaskRow { live: self.row.live.clone(), rebuild: None };
             self.put_row(&row, &mut batch);
-            self.shared.write(batch)?;
+            self.session.write(batch)?;
             self.row = row;
         }
         self.rebuilding = true;
@@ -248,13 +248,13 @@ impl Rows {
         if let Some(rebuild) = &self.row.rebuild {
             self.drop_life(rebuild, &mut batch);
         }
-        let row = TaskRow::new(self.shared.new_incarnation());
+        let row = TaskRow::new(self.session.new_incarnation());
         self.put_row(&row, &mut batch);
         self.replace(row, batch)
     }
 
     fn replace(&mut self, row: TaskRow, batch: WriteBatch) -> Result<(), Error> {
-        self.shared.write(batch)?;
+        self.session.write(batch)?;
         self.row = row;
         self.rebuilding = false;
         self.objects.get_mut().clear();
@@ -263,7 +263,7 @@ impl Rows {
 
     /// A row that says nothing is not kept.
     fn put_row(&self, row: &TaskRow, batch: &mut WriteBatch) {
-        let meta = self.shared.meta.handle();
+        let meta = self.session.meta.handle();
         if row.live.position.is_none() && row.rebuild.is_none() {
             batch.delete_cf(meta, &self.row_key);
         } else {
@@ -277,7 +277,7 @@ impl Rows {
             return;
         }
         let (first, end) = self.range(life).bounds();
-        for column in self.shared.columns_of(&self.task.stage) {
+        for column in self.session.columns_of(&self.task.stage) {
             batch.delete_range_cf(column.handle(), first.as_slice(), end.as_slice());
         }
     }
