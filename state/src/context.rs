@@ -121,7 +121,7 @@ impl<'a> Context<'a> {
     ) -> Result<(), Rejection> {
         let id = self.store(store.name)?;
         self.work.overlay.delete(id, &key_bytes(key));
-        Ok(())
+        self.count_write(0)
     }
 
     /// Entries whose key begins with `prefix` and comes after `after`, in key order, at most `max`.
@@ -170,7 +170,7 @@ impl<'a> Context<'a> {
         codec::encode_into(value, &mut bytes);
         self.write(id, &key, bytes)?;
         self.work.schedule(deadline, &timers::expiry_key(id, &key), self.input.trace);
-        Ok(())
+        self.count_write(0)
     }
 
     pub fn delete_expiring<K: StoreKey + ?Sized, V: Format + DeserializeOwned>(
@@ -181,7 +181,7 @@ impl<'a> Context<'a> {
         let id = self.store(store.name)?;
         // The timer stays; it finds nothing and ends.
         self.work.overlay.delete(id, &key_bytes(key));
-        Ok(())
+        self.count_write(0)
     }
 
     // --- timers
@@ -190,10 +190,13 @@ impl<'a> Context<'a> {
     /// deadline and key: scheduling it twice is scheduling it once.
     pub fn schedule(&mut self, deadline: Timestamp, key: &[u8]) {
         self.work.schedule(deadline, &timers::handler_key(key), self.input.trace);
+        // A limit that is broken here ends the input all the same: it is kept aside.
+        let _ = self.count_write(key.len());
     }
 
     pub fn cancel(&mut self, deadline: Timestamp, key: &[u8]) {
         self.work.cancel(deadline, &timers::handler_key(key));
+        let _ = self.count_write(key.len());
     }
 
     // --- effects
@@ -380,6 +383,19 @@ impl<'a> Context<'a> {
             return Err(self.over("value_bytes_max", value.len(), max));
         }
         self.work.overlay.put(store, key, value);
+        self.count_write(key.len())
+    }
+
+    /// After a write, with the length of its key.
+    fn count_write(&mut self, key_bytes: usize) -> Result<(), Rejection> {
+        let limits = self.work.definition.limits;
+        let writes = self.work.overlay.undoable() - self.work.input_start.writes;
+        if key_bytes > limits.key_bytes_max {
+            return Err(self.over("key_bytes_max", key_bytes, limits.key_bytes_max));
+        }
+        if writes > limits.writes_max {
+            return Err(self.over("writes_max", writes, limits.writes_max));
+        }
         Ok(())
     }
 
@@ -416,6 +432,11 @@ impl<'a> Context<'a> {
         let total = self.work.outbox.bytes() - start.bytes + bytes;
         if bytes > record_max {
             return Err(self.over("record_bytes_max", bytes, record_max));
+        }
+        // An output's key may be a foreign one: a dead letter carries what it was given.
+        let is_sent = !matches!(effect.target, Target::Output(_));
+        if is_sent && effect.key.len() > limits.key_bytes_max {
+            return Err(self.over("key_bytes_max", effect.key.len(), limits.key_bytes_max));
         }
         if effects > limits.effects_max {
             return Err(self.over("effects_max", effects, limits.effects_max));

@@ -89,6 +89,11 @@ impl Overlay {
         self.undo.push(Undo { store, key: key.to_vec(), before });
     }
 
+    /// Writes that can still be undone.
+    pub fn undoable(&self) -> usize {
+        self.undo.len()
+    }
+
     pub fn mark(&self) -> Mark {
         Mark(self.undo.len())
     }

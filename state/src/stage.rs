@@ -59,6 +59,10 @@ pub struct Limits {
     pub record_bytes_max: usize,
     /// Of one stored value.
     pub value_bytes_max: usize,
+    /// Of one key, stored, sent or scheduled.
+    pub key_bytes_max: usize,
+    /// Values stored, deletions, timers set and cancelled.
+    pub writes_max: usize,
 }
 
 impl Default for Limits {
@@ -68,6 +72,8 @@ impl Default for Limits {
             effects_bytes_max: 32 << 20,
             record_bytes_max: 2 << 20,
             value_bytes_max: 1 << 20,
+            key_bytes_max: 16 << 10,
+            writes_max: 20_000,
         }
     }
 }

@@ -36,11 +36,12 @@ pub struct Work {
     pub(crate) timer_fired: Vec<u8>,
 }
 
-/// Where the input being handled began in the outbox.
+/// Where the input being handled began in the outbox and in the overlay.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct InputStart {
     pub effects: usize,
     pub bytes: usize,
+    pub writes: usize,
 }
 
 /// A point to roll back to: state, timers and outbox.
@@ -78,7 +79,11 @@ impl Work {
     }
 
     pub(crate) fn begin_input(&mut self) {
-        self.input_start = InputStart { effects: self.outbox.len(), bytes: self.outbox.bytes() };
+        self.input_start = InputStart {
+            effects: self.outbox.len(),
+            bytes: self.outbox.bytes(),
+            writes: self.overlay.undoable(),
+        };
     }
 
     pub(crate) fn savepoint(&self) -> Savepoint {

@@ -27,6 +27,9 @@ fn every_input_yields_its_effects_whole_or_one_exception() {
         ("put a 2; ignore flood 9 x".into(), Err("Limit effects_max of actor")),
         (format!("put a 2; ignore emit a {long}"), Err("Limit record_bytes_max of actor")),
         (format!("put a 2; flood 7 {half}; show a"), Err("Limit effects_bytes_max of actor")),
+        ("put a 2; ignore fill 17".into(), Err("Limit writes_max of actor")),
+        ("put a 2; schedule 9 t; ignore fill 15".into(), Err("Limit writes_max of actor")),
+        (format!("put a 2; ignore put {long} x"), Err("Limit key_bytes_max of actor")),
         ("large 101; panic after a limit".into(), Err("Limit value_bytes_max of actor")),
         (format!("flood {} x; show a", LIMITS.effects_max - 1), {
             let mut effects = vec!["flood=x"; LIMITS.effects_max - 1];

@@ -108,23 +108,25 @@ impl Feed {
         &mut self,
         topic: &str,
         message: &Value,
+        odd_values: &[Value],
         mut prepare: impl FnMut(&mut Value, &str, usize),
     ) {
         let mut fields = Vec::new();
         paths(message, "", &mut fields);
         for field in fields {
-            for odd in odd_values() {
+            for odd in odd_values {
                 self.number += 1;
                 let mut mutant = message.clone();
                 prepare(&mut mutant, &field, self.number);
                 if let Some(slot) = mutant.pointer_mut(&field) {
-                    slot.clone_from(&odd);
+                    slot.clone_from(odd);
                 }
                 let at = START.plus_ms(i64::try_from(self.number).expect("a small number"));
                 let bytes = mutant.to_string();
                 let outcome = self.tester.deliver(topic, None, Some(bytes.as_bytes()), &[], at);
                 if let Err(fault) = outcome {
-                    panic!("{fault}\n{field} set to {odd} in {bytes}");
+                    let odd: String = odd.to_string().chars().take(80).collect();
+                    panic!("{fault}\n{field} set to {odd} in {}", message["type"]);
                 }
                 self.tester.outputs.retain(|record| record.topic == "dlq.v1");
             }
@@ -154,7 +156,7 @@ fn no_value_in_a_message_stops_a_task() {
     let mut feed = Feed::new();
     let mut sequences = BTreeMap::new();
     for message in messages() {
-        feed.deliver(TOPIC, &message, |mutant, field, number| {
+        feed.deliver(TOPIC, &message, &odd_values(), |mutant, field, number| {
             if !IDENTITY.contains(&field) {
                 place(mutant, number, &mut sequences);
             }
@@ -168,7 +170,32 @@ fn no_value_in_a_stock_record_stops_a_task() {
     let mut feed = Feed::new();
     for kind in ["snapshot", "delta", "complete", "heartbeat"] {
         let message = stock(kind, 0);
-        feed.deliver(STOCK, &message, |mutant, _, number| *mutant = stock(kind, number));
+        feed.deliver(STOCK, &message, &odd_values(), |mutant, _, number| {
+            *mutant = stock(kind, number)
+        });
     }
+    feed.end();
+}
+
+/// Longer than any key may be, and as long as a record may be.
+#[test]
+fn no_length_in_a_record_stops_a_task() {
+    let long = [json!("x".repeat(20_000)), json!("x".repeat(1_000_000))];
+    let mut feed = Feed::new();
+    let mut sequences = BTreeMap::new();
+    let created = messages().into_iter().find(|message| message["type"] == "OrderCreated");
+    let created = created.expect("the corpus has one");
+    feed.deliver(TOPIC, &created, &long, |mutant, field, number| {
+        if !IDENTITY.contains(&field) {
+            place(mutant, number, &mut sequences);
+        }
+    });
+    for kind in ["snapshot", "delta"] {
+        let message = stock(kind, 0);
+        feed.deliver(STOCK, &message, &long, |mutant, _, number| *mutant = stock(kind, number));
+    }
+    let key = vec![b'k'; 900_000];
+    let letter = feed.tester.deliver(TOPIC, Some(&key), Some(b"no JSON"), &[], START);
+    assert_eq!(letter, Ok(()));
     feed.end();
 }

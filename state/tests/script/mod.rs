@@ -39,6 +39,8 @@ pub const LIMITS: Limits = Limits {
     effects_bytes_max: 2_000,
     record_bytes_max: 500,
     value_bytes_max: 100,
+    key_bytes_max: 400,
+    writes_max: 16,
 };
 
 struct Script(&'static str);
@@ -100,6 +102,9 @@ fn command(ctx: &mut Context<'_>, line: &str) -> Result<(), Rejection> {
         "put" => ctx.put(&ITEMS, first, &Text(more.to_owned())),
         "delete" => ctx.delete(&ITEMS, first),
         "large" => ctx.put(&ITEMS, "large", &Text("x".repeat(first.parse().unwrap()))),
+        "fill" => {
+            (0..number()).try_for_each(|n| ctx.put(&ITEMS, &format!("f{n}"), &Text("x".into())))
+        }
         "show" => {
             let found = ctx.get(&ITEMS, first)?.map_or("none".to_owned(), |text| text.0);
             command(ctx, &format!("emit {first} {found}"))
