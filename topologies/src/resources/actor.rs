@@ -4,7 +4,11 @@
 //! when there is disorder, and a timer is set only while a gap is open.
 
 use aplomb_state::{
-    codec::Format, context::Context, ids::Timestamp, rejection::Rejection, store::KeyValue,
+    codec::{self, Format},
+    context::Context,
+    ids::Timestamp,
+    rejection::Rejection,
+    store::KeyValue,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
@@ -20,8 +24,10 @@ use crate::{
     settings::{Rules, Settings},
 };
 
+mod ended;
 mod gaps;
 
+pub use ended::Late;
 pub use gaps::on_timer;
 
 /// Messages that wait for one before them, and those kept for healing: `key ‖ 0 ‖ sequence`.
@@ -66,11 +72,28 @@ pub struct Ended {
     pub dropped: u64,
 }
 
+/// What becomes of messages that come after the end of their resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterEnd {
+    Dropped,
+    /// Others are told what they need to know of them: [`Resource::tell_late`].
+    Told,
+}
+
+/// What may still come of a resource that has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Remainder {
+    Nothing,
+    /// Messages that its end has overtaken.
+    Awaited,
+}
+
 /// A type of resource: its row, and what its messages mean.
 pub trait Resource: Format + DeserializeOwned + Default {
     const STORE: KeyValue<[u8], Self>;
     /// Whether messages are kept whole to be folded again.
     const BYTES: Bytes;
+    const AFTER_END: AfterEnd = AfterEnd::Dropped;
 
     fn sequence(&mut self) -> &mut Sequence;
     fn ended(&mut self) -> &mut Option<Ended>;
@@ -90,6 +113,18 @@ pub trait Resource: Format + DeserializeOwned + Default {
     /// A late message can no longer be folded in.
     fn too_late(&mut self, ctx: &mut Context<'_>, message: &Delivered<'_>)
     -> Result<(), Rejection>;
+    /// Of a resource that has ended: tells others what they would know had all messages come
+    /// before. `base` is the row before `log`, which is everything known since. True: a message of
+    /// the log says the end.
+    fn tell_late(
+        &mut self,
+        _: &mut Context<'_>,
+        _base: Self,
+        _log: &[Delivered<'_>],
+        _late: &Late<'_>,
+    ) -> Result<bool, Rejection> {
+        Ok(true)
+    }
     /// The resource is gone, whatever its messages said: nothing but the row's marker stays.
     fn delete(
         &mut self,
@@ -117,9 +152,8 @@ pub fn deliver<R: Resource>(
     message: &Delivered<'_>,
 ) -> Result<(), Rejection> {
     let mut row: R = ctx.get(&R::STORE, message.key)?.unwrap_or_default();
-    if let Some(ended) = row.ended() {
-        ended.dropped = ended.dropped.saturating_add(1);
-        return ctx.put(&R::STORE, message.key, &row);
+    if row.ended().is_some() {
+        return ended::deliver(ctx, message, row);
     }
     match row.sequence().offer(message.head.identity()) {
         Offer::Next => {
@@ -180,7 +214,7 @@ fn take<R: Resource>(
         let deleted = row.apply(ctx, message)?;
         log(ctx, message, &mut row, turn)?;
         if deleted {
-            return end(ctx, message.key, row, Erased::No);
+            return end_by_message(ctx, message.key, row);
         }
         ctx.put(&R::STORE, message.key, &row)
     })?;
@@ -276,23 +310,39 @@ fn drain<R: Resource>(ctx: &mut Context<'_>, key: &[u8]) -> Result<(), Rejection
     }
 }
 
+/// A message ended the resource. Numbers that were given up before it may still come.
+fn end_by_message<R: Resource>(
+    ctx: &mut Context<'_>,
+    key: &[u8],
+    mut row: R,
+) -> Result<(), Rejection> {
+    let sequence = row.sequence();
+    let awaited = R::AFTER_END == AfterEnd::Told && sequence.is_healing() && sequence.has_missing();
+    let remainder = if awaited { Remainder::Awaited } else { Remainder::Nothing };
+    end(ctx, key, row, Erased::No, remainder)
+}
+
 /// Leaves the marker of a deleted resource: its sequence and revision, nothing else.
 fn end<R: Resource>(
     ctx: &mut Context<'_>,
     key: &[u8],
     mut row: R,
     erased: Erased,
+    remainder: Remainder,
 ) -> Result<(), Rejection> {
     let until = ctx.now().plus_ms(rules(ctx)?.deletion_marker_ms);
-    gaps::forget(ctx, key, &mut row)?;
+    gaps::end(ctx, key, &mut row)?;
+    if remainder == Remainder::Nothing {
+        ended::forget(ctx, key, &mut row)?;
+    }
     *row.ended() = Some(Ended { until, erased: erased == Erased::Yes, dropped: 0 });
     ctx.schedule(until, &marker_timer(key));
     ctx.put(&R::STORE, key, &row)
 }
 
-/// A deletion that has no sequence number is final at once: what waits for a missing number is
-/// dropped with the gap, and the message that tells the same counts as one that came later. With
-/// erasure an id-only marker stays as well, and a case until personal data has expired everywhere.
+/// A deletion that has no sequence number is final at once, and the message that tells the same
+/// counts as one that came later. With erasure an id-only marker stays as well, and a case until
+/// personal data has expired everywhere.
 pub fn delete<R: Resource>(
     ctx: &mut Context<'_>,
     key: &[u8],
@@ -316,13 +366,15 @@ pub fn delete<R: Resource>(
     }
     match ended {
         Some(ended) if erases => {
+            ended::forget(ctx, key, &mut row)?;
             *row.ended() = Some(Ended { erased: true, ..ended });
             ctx.put(&R::STORE, key, &row)
         }
         Some(_) => Ok(()),
         None => {
+            let before = codec::encode(&row);
             row.delete(ctx, who, deletion.at, &cause)?;
-            end(ctx, key, row, deletion.erased)
+            ended::begin(ctx, key, row, before, &deletion, &cause)
         }
     }
 }

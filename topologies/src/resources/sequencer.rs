@@ -309,10 +309,9 @@ impl Sequence {
         self.held = false;
     }
 
-    /// Forgets what waits: the resource is gone.
+    /// Forgets what waits: the resource is gone. Numbers that never came stay known as such.
     pub fn drop_waiting(&mut self) {
         self.ahead.clear();
-        self.missing.clear();
         self.held = false;
     }
 

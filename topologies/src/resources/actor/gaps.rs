@@ -4,7 +4,8 @@ use aplomb_state::{codec, context::Context, ids::Timestamp, record::Timer, rejec
 use serde_bytes::ByteBuf;
 
 use super::{
-    BUFFER, CHECKPOINTS, Checkpoint, Erased, Resource, buffer_key, buffer_prefix, drain, end, rules,
+    BUFFER, CHECKPOINTS, Checkpoint, Resource, buffer_key, buffer_prefix, drain, end_by_message,
+    ended, rules,
 };
 use crate::{
     messages::skus::Cause,
@@ -38,7 +39,11 @@ pub fn on_timer<R: Resource>(ctx: &mut Context<'_>, timer: &Timer<'_>) -> Result
     match *tag {
         GAP => gap_over(ctx, key, row, timer.deadline),
         WINDOW if row.sequence().heal_until() == Some(timer.deadline) => {
-            close_window(ctx, key, &mut row)?;
+            if row.ended().is_some() {
+                ended::forget(ctx, key, &mut row)?;
+            } else {
+                close_window(ctx, key, &mut row)?;
+            }
             ctx.put(&R::STORE, key, &row)
         }
         MARKER => marker_over(ctx, key, row, timer.deadline),
@@ -96,9 +101,7 @@ pub(super) fn give_up<R: Resource>(
     if R::BYTES == Bytes::Whole && !row.sequence().is_healing() {
         let checkpoint = Checkpoint { row: ByteBuf::from(codec::encode(&row)) };
         ctx.put(&CHECKPOINTS, key, &checkpoint)?;
-        let until = now.plus_ms(rules.heal_window_ms);
-        row.sequence().open_window(until);
-        ctx.schedule(until, &timer_key(WINDOW, key));
+        open_window(ctx, key, &mut row, now.plus_ms(rules.heal_window_ms));
     }
     let cause = &Cause { resource: Some(format!("{}:{}", who.type_id, who.id)), ..cause.clone() };
     match row.sequence().give_up() {
@@ -118,6 +121,17 @@ pub(super) fn give_up<R: Resource>(
         None => {}
     }
     ctx.put(&R::STORE, key, &row)
+}
+
+/// From now on late messages can be folded in, on top of the row in `checkpoints`.
+pub(super) fn open_window<R: Resource>(
+    ctx: &mut Context<'_>,
+    key: &[u8],
+    row: &mut R,
+    until: Timestamp,
+) {
+    row.sequence().open_window(until);
+    ctx.schedule(until, &timer_key(WINDOW, key));
 }
 
 /// Behind a subscription that leaves message types out, a missing number says nothing. What came
@@ -153,7 +167,7 @@ pub(super) fn heal<R: Resource>(
             log.push(Delivered::of_kept(ctx, key, kept)?);
         }
         if row.refold(ctx, base, &log, message)? {
-            return end(ctx, key, row, Erased::No);
+            return end_by_message(ctx, key, row);
         }
         close_if_whole(ctx, key, &mut row)?;
         ctx.put(&R::STORE, key, &row)
@@ -232,18 +246,12 @@ pub(super) fn close_window<R: Resource>(
     Ok(())
 }
 
-/// The resource is gone: nothing that waits or was kept is needed.
-pub(super) fn forget<R: Resource>(
+/// The resource is gone, and so are the case of its gap and the wait for the numbers in it.
+pub(super) fn end<R: Resource>(
     ctx: &mut Context<'_>,
     key: &[u8],
     row: &mut R,
 ) -> Result<(), Rejection> {
-    close_window(ctx, key, row)?;
-    if row.sequence().waiting() > 0 {
-        for (sequence, _) in kept_rows(ctx, key)? {
-            ctx.delete(&BUFFER, &buffer_key(key, sequence)[..])?;
-        }
-    }
     let now = ctx.now();
     if row.sequence().has_gap() {
         let cause = Cause {
@@ -252,9 +260,10 @@ pub(super) fn forget<R: Resource>(
         };
         notices::clear(ctx, Who::of(key)?.case(SEQUENCE_GAP, ""), now, &cause)?;
     }
-    row.sequence().drop_waiting();
-    let rules = rules(ctx)?;
-    set_timer(ctx, key, row, &rules);
+    let (cancel, _) = row.sequence().set_timer(None);
+    if let Some(deadline) = cancel {
+        ctx.cancel(deadline, &timer_key(GAP, key));
+    }
     Ok(())
 }
 
@@ -274,11 +283,12 @@ fn marker_over<R: Resource>(
         let case = Who::of(key)?.case(PII_ERASURE_PENDING, "");
         notices::clear(ctx, case, deadline, &cause)?;
     }
+    ended::forget(ctx, key, &mut row)?;
     ctx.delete(&R::STORE, key)
 }
 
 /// Everything in the buffer for that actor, by sequence.
-fn kept_rows(ctx: &mut Context<'_>, key: &[u8]) -> Result<Vec<(u64, Kept)>, Rejection> {
+pub(super) fn kept_rows(ctx: &mut Context<'_>, key: &[u8]) -> Result<Vec<(u64, Kept)>, Rejection> {
     let prefix = buffer_prefix(key);
     let page = ctx.scan(&BUFFER, &prefix, None, ROWS_MAX)?;
     let rows = page.into_iter().filter_map(|(row, kept)| {

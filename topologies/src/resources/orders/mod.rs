@@ -29,7 +29,7 @@ use self::{
     outcomes::{Code, Condition, Outcome},
 };
 use super::{
-    actor::{self, Ended, Resource},
+    actor::{self, AfterEnd, Ended, Late, Resource},
     delivered::{Bytes, Delivered},
     notices::Who,
     sequencer::Sequence,
@@ -96,6 +96,8 @@ impl OrderRow {
 impl Resource for OrderRow {
     const STORE: KeyValue<[u8], Self> = ORDERS;
     const BYTES: Bytes = Bytes::Whole;
+    /// The skus count every order that ever took stock, also one that its deletion overtook.
+    const AFTER_END: AfterEnd = AfterEnd::Told;
 
     fn sequence(&mut self) -> &mut Sequence {
         &mut self.sequence
@@ -148,6 +150,16 @@ impl Resource for OrderRow {
         self.order.conditions.insert(condition.clone());
         let outcomes = [Outcome::Raised(condition, detail)];
         self.publish(ctx, message, &before, &outcomes).map(|_| ())
+    }
+
+    fn tell_late(
+        &mut self,
+        ctx: &mut Context<'_>,
+        base: Self,
+        log: &[Delivered<'_>],
+        late: &Late<'_>,
+    ) -> Result<bool, Rejection> {
+        self.target_late(ctx, base.order, log, late)
     }
 
     fn delete(

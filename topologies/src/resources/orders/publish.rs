@@ -258,9 +258,9 @@ impl OrderRow {
         }
     }
 
-    /// Of a deleted order only sequence and revision stay.
+    /// Of a deleted order only sequence, revision and the instant of its end stay.
     fn bury(&mut self, ctx: &mut Context<'_>, subject: &Subject<'_>) -> Result<(), Rejection> {
-        self.order = Order::default();
+        self.order = Order { deleted: true, as_of: Some(subject.at), ..Order::default() };
         self.allocations = Vec::new();
         self.ended = Some(Ended { until: subject.at, erased: false, dropped: 0 });
         self.write_view(ctx, subject)

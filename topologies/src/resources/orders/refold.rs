@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     resources::{
+        actor::Late,
         delivered::{Delivered, Head},
         notices::Who,
     },
@@ -63,6 +64,36 @@ impl OrderRow {
             self.target_each(ctx, who, base, log, rules)?;
         }
         self.show(ctx, &subject)
+    }
+
+    /// The order was deleted, and a message of it came late. The skus are told what they would
+    /// know had it come before the deletion; nobody else is told anything.
+    pub(super) fn target_late(
+        &mut self,
+        ctx: &mut Context<'_>,
+        base: Order,
+        log: &[Delivered<'_>],
+        late: &Late<'_>,
+    ) -> Result<bool, Rejection> {
+        let settings = ctx.settings::<Settings>()?;
+        let rules = &settings.rules;
+        let known = log.iter().filter(|message| !late.news.contains(&message.head.sequence));
+        let (mut told, _) = fold(base.clone(), known, rules);
+        let (mut order, _) = fold(base.clone(), log.iter(), rules);
+        let ended = order.deleted;
+        if told.known {
+            told.delete();
+        } else {
+            self.target_each(ctx, late.who, base, log, rules)?;
+            told.clone_from(&order);
+        }
+        order.delete();
+        let buried = std::mem::replace(&mut self.order, order);
+        let at = buried.as_of.max(Some(late.at)).unwrap_or(late.at);
+        let subject = Subject { who: late.who, cause: late.cause, at };
+        self.target_changes(ctx, &subject, &Before::of(&told))?;
+        self.order = buried;
+        Ok(ended)
     }
 
     /// The skus never heard of the order. They are told as if all had come in order, so that every
