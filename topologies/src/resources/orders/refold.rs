@@ -66,8 +66,8 @@ impl OrderRow {
         self.show(ctx, &subject)
     }
 
-    /// The order was deleted, and a message of it came late. The skus are told what they would
-    /// know had it come before the deletion; nobody else is told anything.
+    /// The order was deleted, and messages of it came late. The skus are told what they would
+    /// know had these come before the deletion; nobody else is told anything.
     pub(super) fn target_late(
         &mut self,
         ctx: &mut Context<'_>,
@@ -77,23 +77,38 @@ impl OrderRow {
     ) -> Result<bool, Rejection> {
         let settings = ctx.settings::<Settings>()?;
         let rules = &settings.rules;
-        let known = log.iter().filter(|message| !late.news.contains(&message.head.sequence));
-        let (mut told, _) = fold(base.clone(), known, rules);
-        let (mut order, _) = fold(base.clone(), log.iter(), rules);
-        let ended = order.deleted;
+        let news = || log.iter().filter(|message| late.news.contains(&message.head.sequence));
+        let rest = || log.iter().filter(|message| message.head.sequence > *late.news.end());
+        let before = log.iter().filter(|message| message.head.sequence < *late.news.start());
+        let (mut order, _) = fold(base.clone(), before, rules);
+        let (mut told, _) = fold(order.clone(), rest(), rules);
+        let buried = std::mem::take(&mut self.order);
+        let mut whole = told.deleted;
         if told.known {
-            told.delete();
+            for message in news() {
+                told.delete();
+                (order, _) = fold(order, std::iter::once(message), rules);
+                let (now, _) = fold(order.clone(), rest(), rules);
+                whole = now.deleted;
+                self.order = now;
+                self.order.delete();
+                let cause = message.head.cause();
+                let subject = Subject { who: late.who, cause: &cause, at: message.head.created_at };
+                self.target_changes(ctx, &subject, &Before::of(&told))?;
+                told = std::mem::take(&mut self.order);
+            }
         } else {
+            (told, _) = fold(base.clone(), log.iter(), rules);
+            whole = told.deleted;
             self.target_each(ctx, late.who, base, log, rules)?;
-            told.clone_from(&order);
+            self.order.clone_from(&told);
+            self.order.delete();
+            let at = buried.as_of.max(Some(late.at)).unwrap_or(late.at);
+            let subject = Subject { who: late.who, cause: late.cause, at };
+            self.target_changes(ctx, &subject, &Before::of(&told))?;
         }
-        order.delete();
-        let buried = std::mem::replace(&mut self.order, order);
-        let at = buried.as_of.max(Some(late.at)).unwrap_or(late.at);
-        let subject = Subject { who: late.who, cause: late.cause, at };
-        self.target_changes(ctx, &subject, &Before::of(&told))?;
         self.order = buried;
-        Ok(ended)
+        Ok(whole)
     }
 
     /// The skus never heard of the order. They are told as if all had come in order, so that every
