@@ -190,10 +190,15 @@ impl Ledger {
         self.platform.map_or(0, |platform| platform.cart_holds())
     }
 
-    /// What is not given to anyone yet. Safety stock does not count: in commercetools it only
+    /// What order holds may have reserved. Safety stock does not count: in commercetools it only
     /// triggers messages. `None`: no reading yet.
+    fn reservable(&self) -> Option<i64> {
+        Some(self.on_hand()? - self.cart_holds())
+    }
+
+    /// What is not given to anyone yet.
     pub fn free(&self) -> Option<i64> {
-        Some(self.on_hand()? - self.totals.reserved - self.cart_holds())
+        Some(self.reservable()? - self.totals.reserved)
     }
 
     /// What new demand may take. While older holds are being served, nothing: younger demand must
@@ -203,11 +208,11 @@ impl Ledger {
         Some(if self.refill == Refill::Idle { free } else { 0 })
     }
 
-    /// Units that are reserved and not there. Invariant `HELD-SUM`: zero once the youngest holds
-    /// gave them up, so what is reserved follows from what is on hand and held, whatever came
-    /// first.
+    /// Units that are reserved and not there to be reserved. Holds are given units up to the same
+    /// limit, so invariant `HELD-SUM`: once the youngest holds gave these up, what is reserved
+    /// follows from what is on hand, held in carts and still to be shipped, whatever came first.
     pub fn overreserved(&self) -> i64 {
-        self.on_hand().map_or(0, |on_hand| (self.totals.reserved - on_hand.max(0)).max(0))
+        self.reservable().map_or(0, |most| (self.totals.reserved - most.max(0)).max(0))
     }
 
     pub fn figures(&self) -> Figures {

@@ -1,5 +1,5 @@
-//! More is reserved than is there (case 43): the youngest holds give units up, in one step as far
-//! as it goes, and in later ones.
+//! More is reserved than is there beside what carts hold (case 43): the youngest holds give units
+//! up, in one step as far as it goes, and in later ones.
 
 use std::collections::VecDeque;
 
