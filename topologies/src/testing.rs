@@ -82,7 +82,7 @@ impl Stage for Skus {
                        "shipped": target.shipped, "location": target.location})
             }
             SkuMessage::Reading(reading) => {
-                json!({"reading": reading.on_stock, "available": reading.available,
+                json!({"reading": reading.on_stock, "carts": reading.carts.map(|carts| carts.units),
                        "location": reading.location, "sequence": reading.sequence})
             }
             SkuMessage::EntryDeleted(deleted) => json!({"deleted": deleted.entry_id}),

@@ -49,7 +49,8 @@ struct Stock {
 struct Reading {
     /// Above the last one.
     rise: i64,
-    carts: i64,
+    /// `None`: it tells on stock alone.
+    carts: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,7 +75,8 @@ struct Delivery {
 
 fn plan() -> impl Strategy<Value = Plan> {
     let carts = || prop_oneof![3 => Just(0i64), 2 => 1i64..4];
-    let reading = (-2i64..3, carts()).prop_map(|(rise, carts)| Reading { rise, carts });
+    let reading = (-2i64..3, prop::option::weighted(0.7, carts()));
+    let reading = reading.prop_map(|(rise, carts)| Reading { rise, carts });
     let readings = prop::collection::vec(reading, 0..4);
     let stock = (prop::option::of(0i64..8), carts(), readings)
         .prop_map(|(scarce, carts, readings)| Stock { scarce, carts, readings });
@@ -175,10 +177,11 @@ impl Plan {
 impl Stock {
     /// What is left beside carts at the worst of times. `None`: plenty.
     fn least(&self) -> Option<i64> {
-        let mut on_stock = self.scarce?;
+        let (mut on_stock, mut carts) = (self.scarce?, self.carts);
         let later = self.readings.iter().map(|reading| {
             on_stock += reading.rise;
-            on_stock - reading.carts
+            carts = reading.carts.unwrap_or(carts);
+            on_stock - carts
         });
         later.min().into_iter().chain([self.scarce? - self.carts]).min()
     }
@@ -258,9 +261,16 @@ fn entry(place: usize, stock: &Stock) -> Vec<Value> {
     let mut facts = vec![message(resource, 1, "InventoryEntryCreated", created)];
     for (reading, sequence) in stock.readings.iter().zip(2u64..) {
         on_stock += reading.rise;
-        let body = json!({"newQuantityOnStock": on_stock,
-                          "newAvailableQuantity": on_stock - reading.carts});
-        facts.push(message(resource, sequence, "InventoryEntryQuantitySet", body));
+        let (kind, body) = match reading.carts {
+            Some(carts) => {
+                let available = on_stock - carts;
+                let body =
+                    json!({"newQuantityOnStock": on_stock, "newAvailableQuantity": available});
+                ("InventoryEntryQuantitySet", body)
+            }
+            None => ("InventoryEntrySafetyStock", json!({"quantityOnStock": on_stock})),
+        };
+        facts.push(message(resource, sequence, kind, body));
     }
     facts
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use aplomb_topologies::{messages::skus::*, outputs};
 use proptest::prelude::*;
 use serde_json::Value;
-use skus_support::{Shop, Step, deletion, delta, json, order, reading, snapshot};
+use skus_support::{Shop, Step, carts, deletion, delta, json, order, reading, snapshot};
 
 const WAREHOUSE: &str = r#"{"flows": [
     {"name": "wms", "topic": "sor.wms.stock.v1", "system": "wms", "kind": "stock"}]}"#;
@@ -29,10 +29,11 @@ fn step() -> impl Strategy<Value = (i64, Step)> {
             let id = ["o0", "o1", "o2", "o3", "o4"][id];
             Step::Target(HoldTarget { cancelled, shipped, mode, ..order(id, 0, ordered) })
         });
-    let read = (-3..12i64, proptest::option::of(0..3i64), proptest::option::of(0..3i64));
-    let read = read.prop_map(|(on_stock, carts, days)| {
-        let available = carts.map(|carts| on_stock - carts);
-        Step::Read(EntryReading { available, restockable_in_days: days, ..reading(0, on_stock) })
+    let told = proptest::option::of((-30..=0i64, 0..3i64));
+    let read = (-3..12i64, told, proptest::option::of(0..3i64));
+    let read = read.prop_map(|(on_stock, told, days)| {
+        let carts = told.and_then(|(before, units)| carts(before, units));
+        Step::Read(EntryReading { carts, restockable_in_days: days, ..reading(0, on_stock) })
     });
     let kinds = prop_oneof![
         6 => target,
@@ -57,7 +58,12 @@ fn history(steps: Vec<(i64, Step)>) -> Vec<Step> {
             Step::Target(target) => {
                 Step::Target(HoldTarget { revision: number, as_of, ..with_order_time(target) })
             }
-            Step::Read(reading) => Step::Read(EntryReading { revision: number, as_of, ..reading }),
+            Step::Read(reading) => {
+                // Told with the reading, or so many seconds before it.
+                let told_at = |told: CartHolds| as_of.plus_ms(told.as_of.0 - skus_support::at(0).0);
+                let carts = reading.carts.map(|told| CartHolds { as_of: told_at(told), ..told });
+                Step::Read(EntryReading { revision: number, as_of, carts, ..reading })
+            }
             Step::Delete(gone) => Step::Delete(EntryDeleted { revision: number, as_of, ..gone }),
             Step::Stock(stock) => {
                 let event_id = stock.event_id.clone().map(|_| format!("d{number}"));

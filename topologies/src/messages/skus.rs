@@ -20,7 +20,7 @@ pub enum SkuMessage {
 }
 
 impl Format for SkuMessage {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +72,13 @@ pub struct HoldState {
     pub expires_at: Option<Timestamp>,
 }
 
+/// On stock less available: what carts hold, by the message of that instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CartHolds {
+    pub units: i64,
+    pub as_of: Timestamp,
+}
+
 /// An absolute reading of a commercetools inventory entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryReading {
@@ -85,8 +92,9 @@ pub struct EntryReading {
     /// When commercetools generated the message.
     pub as_of: Timestamp,
     pub on_stock: i64,
-    /// Absent: not told by this message (reorder point, out of stock, …).
-    pub available: Option<i64>,
+    /// Of the last message that told what is available, be it this one: some tell on stock alone
+    /// (reorder point, out of stock, …). Absent: none told yet.
+    pub carts: Option<CartHolds>,
     /// Known from the entry's payload; absent when never told.
     pub restockable_in_days: Option<i64>,
     pub expected_delivery: Option<Timestamp>,

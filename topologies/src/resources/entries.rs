@@ -19,7 +19,7 @@ use super::{
     sequencer::Sequence,
 };
 use crate::{
-    messages::skus::{Cause, EntryDeleted, EntryReading, NO_CHANNEL, SkuMessage},
+    messages::skus::{CartHolds, Cause, EntryDeleted, EntryReading, NO_CHANNEL, SkuMessage},
     time,
 };
 
@@ -35,7 +35,7 @@ pub struct EntryRow {
 }
 
 impl Format for EntryRow {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 /// What the messages of an entry amount to.
@@ -48,6 +48,8 @@ struct Entry {
     expected_delivery: Option<Timestamp>,
     safety_stock: Option<i64>,
     reading: Option<Reading>,
+    /// By the last message that told: it need not be the last reading.
+    carts: Option<CartHolds>,
 }
 
 /// The last absolute reading. Earlier ones need not wait: each says it all.
@@ -56,7 +58,6 @@ struct Reading {
     sequence: u64,
     as_of: Timestamp,
     on_stock: i64,
-    available: Option<i64>,
     cause: Cause,
 }
 
@@ -106,11 +107,14 @@ impl Entry {
             }
             _ => return Ok(Effect::Nothing),
         };
+        if let Some(available) = available {
+            let units = on_stock.saturating_sub(available);
+            self.carts = Some(CartHolds { units, as_of: head.created_at });
+        }
         self.reading = Some(Reading {
             sequence: head.sequence,
             as_of: head.created_at,
             on_stock,
-            available,
             cause: head.cause(),
         });
         Ok(Effect::Read)
@@ -139,7 +143,7 @@ impl EntryRow {
             sequence: reading.sequence,
             as_of: reading.as_of,
             on_stock: reading.on_stock,
-            available: reading.available,
+            carts: self.entry.carts,
             restockable_in_days: self.entry.restockable_in_days,
             expected_delivery: self.entry.expected_delivery,
             safety_stock: self.entry.safety_stock,

@@ -420,9 +420,9 @@ fn entries_are_joined_and_unknown_ones_wait() {
     );
     deliver(&mut tester, &entry(6, "InventoryEntryDeleted", json!({})), 3 * MINUTE_MS);
     let readings = text(&[
-        r#"acme:A-1 {"available":8,"location":"ch-1","reading":9,"sequence":2}"#,
-        r#"acme:A-1 {"available":null,"location":"ch-1","reading":0,"sequence":4}"#,
-        r#"acme:A-1 {"available":null,"location":"ch-1","reading":2,"sequence":5}"#,
+        r#"acme:A-1 {"carts":1,"location":"ch-1","reading":9,"sequence":2}"#,
+        r#"acme:A-1 {"carts":1,"location":"ch-1","reading":0,"sequence":4}"#,
+        r#"acme:A-1 {"carts":1,"location":"ch-1","reading":2,"sequence":5}"#,
         r#"acme:A-1 {"deleted":"e1"}"#,
     ]);
     assert_eq!(shown(&tester, outputs::INVENTORY_EVENTS), readings);

@@ -40,7 +40,7 @@ pub struct Ledger {
 }
 
 impl Format for Ledger {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 /// What a warehouse counted, and what moved since.
@@ -59,6 +59,8 @@ pub struct Checkpoint {
     pub available: i64,
     pub as_of: Timestamp,
     pub sequence: u64,
+    /// When what carts hold was told last: at `as_of`, or before it.
+    pub carts_as_of: Timestamp,
     pub since: Since,
 }
 
@@ -71,7 +73,7 @@ pub struct Since {
     pub after_settling: i64,
     /// Ordered before the reading, within the settling time: possibly not in it.
     pub before_settling: i64,
-    /// Part of `after` that had been held in carts.
+    /// Ordered after the carts were told, out of them.
     pub from_carts: i64,
 }
 
@@ -310,32 +312,31 @@ impl Checkpoint {
     }
 
     pub fn cart_holds(&self) -> i64 {
-        (self.on_stock - self.available - self.since.from_carts).max(0)
+        let held = self.on_stock - self.available - self.since.from_carts;
+        // Told before this reading: carts hold no more than is on stock by now.
+        let most = if self.carts_as_of < self.as_of { self.on_stock } else { held };
+        held.min(most).max(0)
     }
-}
 
-// === impl Since ===
-
-impl Since {
     /// Counts what the platform took off for one order.
     pub fn count(
         &mut self,
-        read_at: Timestamp,
         ordered_at: Timestamp,
         deducted: i64,
         mode: InventoryMode,
         settle_ms: i64,
     ) {
+        let (read_at, since) = (self.as_of, &mut self.since);
         if ordered_at > read_at {
-            self.after += deducted;
+            since.after += deducted;
             if ordered_at <= read_at.plus_ms(settle_ms) {
-                self.after_settling += deducted;
-            }
-            if mode == InventoryMode::ReserveOnCart {
-                self.from_carts += deducted;
+                since.after_settling += deducted;
             }
         } else if ordered_at >= read_at.minus_ms(settle_ms) {
-            self.before_settling += deducted;
+            since.before_settling += deducted;
+        }
+        if mode == InventoryMode::ReserveOnCart && ordered_at > self.carts_as_of {
+            since.from_carts += deducted;
         }
     }
 }

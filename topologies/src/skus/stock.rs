@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
+use aplomb_state::{context::Context, rejection::Rejection};
 
 use crate::{
-    messages::skus::{Cause, EntryDeleted, EntryReading, StockKind, WarehouseStock},
+    messages::skus::{CartHolds, Cause, EntryDeleted, EntryReading, StockKind, WarehouseStock},
     settings::Settings,
 };
 
@@ -25,7 +25,8 @@ pub fn read_entry(
     actor: &str,
     reading: EntryReading,
 ) -> Result<(), Rejection> {
-    let told = [reading.available, reading.safety_stock, reading.restockable_in_days];
+    let carts = reading.carts.unwrap_or(CartHolds { units: 0, as_of: reading.as_of });
+    let told = [Some(carts.units), reading.safety_stock, reading.restockable_in_days];
     let told = told.map(Option::unwrap_or_default);
     checked(&[&[reading.on_stock], &told[..]].concat())?;
     let at = LocationKey::new(actor, reading.location.as_str());
@@ -45,17 +46,16 @@ pub fn read_entry(
     site.ledger.restock = restock;
     site.ledger.safety = reading.safety_stock.unwrap_or(0);
     site.ledger.as_of = site.ledger.as_of.max(reading.as_of);
-    let since = site.ordered_around(reading.as_of)?;
     let before = site.ledger.platform;
-    // A message without the available quantity leaves the cart holds as they were.
-    let carts = before.map_or(0, |before| before.cart_holds());
-    let checkpoint = Checkpoint {
+    let mut checkpoint = Checkpoint {
         on_stock: reading.on_stock,
-        available: reading.available.unwrap_or(reading.on_stock - carts - since.from_carts),
+        available: reading.on_stock - carts.units,
         as_of: reading.as_of,
         sequence: reading.sequence,
-        since,
+        carts_as_of: carts.as_of,
+        since: Since::default(),
     };
+    site.count_ordered(&mut checkpoint)?;
     site.ledger.platform = Some(checkpoint);
     let risen = before.map_or(0, |before| checkpoint.on_stock_now() - before.on_stock_now());
     if risen > 0 {
@@ -210,23 +210,26 @@ impl Site<'_, '_> {
         self.ctx.put(&SOURCES, &self.on.at, &Sources { warehouse, ..known })
     }
 
-    /// What orders have taken off the platform's figures around and after a reading. Holds lie in
-    /// the order of their orders, so only those are looked at.
-    fn ordered_around(&mut self, read_at: Timestamp) -> Result<Since, Rejection> {
+    /// Counts what orders have taken off the platform's figures around and after a reading. Holds
+    /// lie in the order of their orders, so only those are looked at.
+    fn count_ordered(&mut self, reading: &mut Checkpoint) -> Result<(), Rejection> {
         const PAGE: usize = 500;
         let settle_ms = self.settings.rules.settle_ms;
         let prefix = self.on.at.bytes();
-        let mut after = before_instant(&self.on.at, read_at.minus_ms(settle_ms));
-        let mut since = Since::default();
+        let mut from = reading.as_of.minus_ms(settle_ms);
+        if reading.cart_holds() > 0 {
+            from = from.min(reading.carts_as_of);
+        }
+        let mut after = before_instant(&self.on.at, from);
         loop {
             let page = self.ctx.scan(&HOLDS, &prefix, Some(&after), PAGE)?;
             for (key, hold) in &page {
                 let Some(key) = HoldKey::read(key) else { continue };
-                since.count(read_at, key.ordered_at, hold.deducted, hold.mode, settle_ms);
+                reading.count(key.ordered_at, hold.deducted, hold.mode, settle_ms);
             }
             match page.last() {
                 Some((key, _)) if page.len() == PAGE => after.clone_from(key),
-                _ => return Ok(since),
+                _ => return Ok(()),
             }
         }
     }

@@ -77,8 +77,7 @@ impl Site<'_, '_> {
     fn count_deducted(&mut self, ordered_at: Timestamp, hold: &Hold) {
         let settle_ms = self.settings.rules.settle_ms;
         if let Some(platform) = &mut self.ledger.platform {
-            let read_at = platform.as_of;
-            platform.since.count(read_at, ordered_at, hold.deducted, hold.mode, settle_ms);
+            platform.count(ordered_at, hold.deducted, hold.mode, settle_ms);
         }
     }
 

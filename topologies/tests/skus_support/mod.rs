@@ -170,6 +170,11 @@ pub fn order(id: &str, seconds: i64, ordered: i64) -> HoldTarget {
     }
 }
 
+/// What carts hold, as told at the second.
+pub fn carts(seconds: i64, units: i64) -> Option<CartHolds> {
+    Some(CartHolds { units, as_of: at(seconds) })
+}
+
 pub fn reading(seconds: i64, on_stock: i64) -> EntryReading {
     EntryReading {
         project: "acme".into(),
@@ -180,7 +185,7 @@ pub fn reading(seconds: i64, on_stock: i64) -> EntryReading {
         sequence: 1,
         as_of: at(seconds),
         on_stock,
-        available: Some(on_stock),
+        carts: carts(seconds, 0),
         restockable_in_days: None,
         expected_delivery: None,
         safety_stock: None,

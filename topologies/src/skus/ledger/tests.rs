@@ -20,7 +20,8 @@ fn hold(reserved: i64, backordered: i64) -> Hold {
 }
 
 fn checkpoint(on_stock: i64, available: i64) -> Checkpoint {
-    Checkpoint { on_stock, available, as_of: at(100), sequence: 1, since: Since::default() }
+    let (as_of, carts_as_of) = (at(100), at(100));
+    Checkpoint { on_stock, available, as_of, sequence: 1, carts_as_of, since: Since::default() }
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -124,21 +125,46 @@ fn a_bucket_below_zero_breaks_the_ledger() {
 #[test]
 fn an_order_is_in_a_reading_or_not_and_near_it_nobody_knows() {
     use InventoryMode::{ReserveOnCart, ReserveOnOrder};
-    // ordered at, mode → after, after_settling, before_settling, from_carts (read at 100 s)
+    // ordered at, mode → after, after_settling, before_settling, from_carts (read at 100 s, carts
+    // told at 60 s)
     let rows = [
         (80, ReserveOnOrder, [0, 0, 0, 0]),
         (90, ReserveOnOrder, [0, 0, 2, 0]),
         (100, ReserveOnOrder, [0, 0, 2, 0]),
         (101, ReserveOnOrder, [2, 2, 0, 0]),
+        (60, ReserveOnCart, [0, 0, 0, 0]),
+        (61, ReserveOnCart, [0, 0, 0, 2]),
+        (95, ReserveOnCart, [0, 0, 2, 2]),
         (110, ReserveOnCart, [2, 2, 0, 2]),
         (111, ReserveOnOrder, [2, 0, 0, 0]),
     ];
     for (ordered_at, mode, expected) in rows {
-        let mut since = Since::default();
-        since.count(at(100), at(ordered_at), 2, mode, SETTLE_MS);
-        let Since { after, after_settling, before_settling, from_carts } = since;
+        let mut reading = Checkpoint { carts_as_of: at(60), ..checkpoint(9, 9) };
+        reading.count(at(ordered_at), 2, mode, SETTLE_MS);
+        let Since { after, after_settling, before_settling, from_carts } = reading.since;
         let found = [after, after_settling, before_settling, from_carts];
         assert_eq!(found, expected, "ordered at {ordered_at} s");
+    }
+}
+
+#[test]
+fn carts_hold_what_the_last_message_said_of_them() {
+    // on stock, available, carts told at, ordered out of carts since → carts hold (read at 100 s)
+    let rows = [
+        ("told with the reading", 5, 3, 100, 0, 2),
+        ("one of them was ordered", 5, 3, 100, 1, 1),
+        ("more were ordered", 5, 3, 100, 4, 0),
+        ("below zero", 5, -2, 100, 0, 7),
+        ("told before", 5, 3, 60, 0, 2),
+        ("told before, and nothing is on stock", 0, -2, 60, 0, 0),
+        ("told before, and less is on stock", 1, -3, 60, 2, 1),
+        ("told before, and on stock is below zero", -4, -6, 60, 0, 0),
+    ];
+    for (case, on_stock, available, told_at, from_carts, expected) in rows {
+        let mut reading =
+            Checkpoint { carts_as_of: at(told_at), ..checkpoint(on_stock, available) };
+        reading.since.from_carts = from_carts;
+        assert_eq!(reading.cart_holds(), expected, "{case}");
     }
 }
 
@@ -163,7 +189,7 @@ fn case_58_an_order_within_the_settling_time_explains_a_difference_either_way() 
     for (case, ordered_at, on_stock, semantics, expected) in rows {
         let mut reading = checkpoint(on_stock, on_stock);
         let mode = InventoryMode::ReserveOnOrder;
-        reading.since.count(reading.as_of, at(ordered_at), 2, mode, SETTLE_MS);
+        reading.count(at(ordered_at), 2, mode, SETTLE_MS);
         let ledger = ledger(Some(10), Some(reading), 2);
         let sides = ledger.on_stock(semantics).expect("both sides are known");
         assert_eq!(sides.gap, expected, "{case}: {sides:?}");
