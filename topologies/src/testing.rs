@@ -10,7 +10,7 @@ use aplomb_state::{
     rejection::Rejection,
     stage::{Inbox, Limits, Stage, StageDefinition},
     tester::Tester,
-    topology::Topology,
+    topology::{Topology, View},
 };
 use serde_json::{Value, json};
 
@@ -140,12 +140,16 @@ impl Stage for Cases {
 }
 
 pub fn tester(document: &Value) -> Tester {
+    tester_with(document, vec![orders_view()])
+}
+
+pub fn tester_with(document: &Value, views: Vec<View>) -> Tester {
     let topology = Topology {
         name: "test",
         fold_version: FoldVersion(1),
         stages: vec![Arc::new(Intake), Arc::new(Resources), Arc::new(Skus), Arc::new(Cases)],
         outputs: outputs::definitions(),
-        views: vec![orders_view()],
+        views,
         settings: |bytes| Ok(Arc::new(settings::parse(bytes)?)),
     };
     let flows = [("ct", CT), ("wms", WMS)];

@@ -192,3 +192,6 @@ impl<'a> Late<'a> {
         Ok(Self { who: Who::of(message.key)?, news: sequence..=sequence, cause, at })
     }
 }
+
+#[cfg(test)]
+mod tests;
