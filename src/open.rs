@@ -7,6 +7,7 @@
 use aplomb_state::{
     backend::{Rebuild, StorePosition},
     ids::{Generation, NextOffset, Timestamp},
+    mutation::{self, Mutation},
 };
 
 use crate::{
@@ -106,7 +107,11 @@ fn with_offset(facts: &Facts<'_>, next: NextOffset, metadata: &Metadata) -> Deci
         ));
     }
     let generation = metadata.generation;
-    let usable = |store: &&StorePosition| store.generation == generation && !facts.damaged;
+    let usable = |store: &&StorePosition| {
+        let is_ours =
+            store.generation == generation || mutation::is_on(Mutation::GenerationIgnored);
+        is_ours && !facts.damaged
+    };
     let Some(store) = facts.store.filter(usable) else {
         return rebuild(facts, next, generation);
     };
@@ -117,7 +122,8 @@ fn with_offset(facts: &Facts<'_>, next: NextOffset, metadata: &Metadata) -> Deci
             store.inbox
         ));
     }
-    if store.inbox == next && !store.restoring {
+    let is_there = store.inbox == next || mutation::is_on(Mutation::ReuseAnyOffset);
+    if is_there && !store.restoring {
         return Decision::Reuse { next, generation };
     }
     let from = store.changelog;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use aplomb_state::{
     backend::{self, Rebuild, StorePosition, TaskStore},
     ids::{Generation, NextOffset, Timestamp, TopicPartition},
+    mutation::{self, Mutation},
     overlay::Overlay,
 };
 
@@ -80,7 +81,15 @@ impl Restore {
     ) -> Result<Self, backend::Error> {
         store.begin_rebuild(from)?;
         let base = store.rebuilding().map(|position| position.inbox);
-        Ok(Self::new(store, metadata, changelog, goal, Mode::Rebuild, base))
+        // One that was complete and could not take the place of the old data.
+        let is_complete = store.rebuilding().is_some_and(|position| {
+            !position.restoring
+                && position.inbox == goal.next
+                && position.generation == metadata.generation
+        });
+        let mut restore = Self::new(store, metadata, changelog, goal, Mode::Rebuild, base);
+        restore.reached = is_complete;
+        Ok(restore)
     }
 
     fn new(
@@ -114,10 +123,13 @@ impl Restore {
         records_max: usize,
         now: Timestamp,
     ) -> Result<Progress, Error> {
+        if self.reached {
+            return self.finish();
+        }
         let mut batch = Overlay::default();
         let mut failure = None;
         let (next, generation) = (self.next, self.metadata.generation);
-        let mut reached = self.reached;
+        let mut reached = false;
         let mut reached_at = None;
         let read = reader.read(records_max, Duration::ZERO, &mut |_, record| {
             if reached || failure.is_some() {
@@ -129,7 +141,8 @@ impl Restore {
                     None => batch.delete(write.store, write.key),
                 },
                 Ok(Entry::Position(position)) => {
-                    if position.inbox == next && position.generation == generation {
+                    let is_it = position.inbox == next && position.generation == generation;
+                    if is_it || mutation::is_on(Mutation::RestoreEndsEarly) {
                         reached = true;
                         reached_at = Some(record.offset.next());
                     }
@@ -155,10 +168,14 @@ impl Restore {
         if read > 0 || reached {
             self.apply(&batch, generation, position, now).map_err(Error::Store)?;
         }
-        if reached && self.mode == Mode::Rebuild {
+        if reached { self.finish() } else { Ok(Progress::Going) }
+    }
+
+    fn finish(&mut self) -> Result<Progress, Error> {
+        if self.mode == Mode::Rebuild {
             self.store.finish_rebuild().map_err(Error::Store)?;
         }
-        Ok(if reached { Progress::Done } else { Progress::Going })
+        Ok(Progress::Done)
     }
 
     fn apply(
@@ -175,7 +192,7 @@ impl Restore {
             inbox: if self.reached { self.next } else { unfinished },
             changelog,
             fold_version: self.metadata.fold_version,
-            restoring: !self.reached,
+            restoring: !self.reached && !mutation::is_on(Mutation::RestoreUnmarked),
             current_as_of: now,
         };
         self.store.apply(self.base, &mut batch.writes(), &to)?;

@@ -12,6 +12,7 @@ use aplomb_state::{
     backend::{StorePosition, TaskStore},
     fold::{Fault, Fold, NoState},
     ids::{Generation, NextOffset, TaskId, Timestamp},
+    mutation::{self, Mutation},
 };
 
 use crate::position::Metadata;
@@ -98,6 +99,9 @@ impl Running {
     pub fn roll_back(&mut self) -> Result<(), Fault> {
         self.next = self.committed;
         self.sent = 0;
+        if mutation::is_on(Mutation::OverlayKeptAfterAbort) {
+            return Ok(());
+        }
         match &self.store {
             Some(store) => self.fold.reset(store.as_ref()),
             None => self.fold.reset(&NoState),

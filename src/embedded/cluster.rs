@@ -1,7 +1,7 @@
 //! The state of the whole cluster, behind one lock, and the waiting for it to change.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -44,6 +44,8 @@ pub(super) struct Cluster {
     /// Nothing expires before this instant. It may be too early, never too late.
     next_expiry: Timestamp,
     waiters: usize,
+    /// Partitions without a leader to read from.
+    stalled: BTreeSet<TopicPartition>,
     /// Something happened that a waiter may be waiting for.
     stirred: bool,
 }
@@ -57,6 +59,7 @@ impl Shared {
             coordinator: Coordinator::default(),
             next_expiry: Timestamp::MAX,
             waiters: 0,
+            stalled: BTreeSet::new(),
             stirred: false,
         };
         Self { clock, settings, cluster: Mutex::new(cluster), changed: Condvar::new() }
@@ -155,6 +158,35 @@ impl Cluster {
 
     pub fn partition(&self, of: &TopicPartition) -> Result<&Partition, Error> {
         self.topic(&of.topic)?.partition(of.partition)
+    }
+
+    /// The topic is empty again, and the groups' offsets of it are gone.
+    pub fn recreate(&mut self, name: &str) -> Result<(), Error> {
+        let topic = self.topic_mut(name)?;
+        *topic = Topic::new(&topic.describe())?;
+        for group in self.groups.values_mut() {
+            group.offsets.forget(|partition| *partition.topic == *name);
+        }
+        Ok(())
+    }
+
+    pub fn forget_offsets(&mut self, group: &str) {
+        if let Some(group) = self.groups.get_mut(group) {
+            group.offsets.forget(|_| true);
+        }
+    }
+
+    pub fn stall(&mut self, partition: TopicPartition) {
+        self.stalled.insert(partition);
+    }
+
+    pub fn resume(&mut self) {
+        self.stalled.clear();
+        self.stirred = true;
+    }
+
+    pub fn is_stalled(&self, partition: &TopicPartition) -> bool {
+        self.stalled.contains(partition)
     }
 }
 
@@ -274,6 +306,12 @@ impl Cluster {
 
     pub fn describe_group(&self, name: &str) -> GroupDescription {
         self.groups.get(name).map(Group::describe).unwrap_or_default()
+    }
+
+    pub fn stable(&self, group: &str, partitions: &[TopicPartition]) -> Vec<Committed> {
+        let offsets = self.groups.get(group).map(|group| &group.offsets);
+        let of = |partition| offsets.map_or(Committed::None, |found| found.stable(partition));
+        partitions.iter().map(of).collect()
     }
 
     fn settle_groups(&mut self) {

@@ -9,7 +9,9 @@ use std::{
 use aplomb_state::ids::{NextOffset, Timestamp, TopicPartition};
 
 use super::{
+    StaticRejoin,
     cluster::{Cluster, Shared},
+    faults::{self, Call, Faults},
     group::{Beat, Joining, Membership},
     record::Stored,
 };
@@ -21,6 +23,7 @@ use crate::log::{
 /// session times out.
 pub struct EmbeddedConsumer {
     shared: Arc<Shared>,
+    faults: Option<Arc<dyn Faults>>,
     topics: Vec<Arc<str>>,
     membership: Membership,
     /// What was accepted and not released, and from where it is fetched. Ordered, so that what is
@@ -51,9 +54,14 @@ struct Fetch {
 }
 
 impl EmbeddedConsumer {
-    pub(super) fn new(shared: Arc<Shared>, member: &Member) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        faults: Option<Arc<dyn Faults>>,
+        member: &Member,
+    ) -> Self {
         Self {
             shared,
+            faults,
             topics: Vec::new(),
             membership: Membership::none(&member.group, member.instance_id.as_deref()),
             owned: BTreeMap::new(),
@@ -88,7 +96,14 @@ impl EmbeddedConsumer {
             return Ok(None);
         }
         if beat == Beat::Unknown {
-            return Ok(self.lose());
+            let is_silent = self.shared.settings.static_rejoin == StaticRejoin::Silent
+                && self.membership.instance.is_some();
+            if !is_silent {
+                return Ok(self.lose());
+            }
+            self.forget_membership();
+            self.join(cluster, now);
+            return Ok(self.learn_assignment(cluster, now));
         }
         if self.after_release == AfterRelease::Leave {
             self.leave(cluster, now);
@@ -285,7 +300,8 @@ impl Consumer for EmbeddedConsumer {
         shared.with(|cluster, now| {
             fetch.fill(partition, cluster, shared.settings.fetch_records_max).ok()?;
             let high = cluster.partition(partition).ok()?.high();
-            (fetch.buffer.is_empty() && fetch.position == high).then_some(now)
+            let is_drained = fetch.buffer.is_empty() && fetch.position == high;
+            (is_drained && !cluster.is_stalled(partition)).then_some(now)
         })
     }
 
@@ -300,6 +316,7 @@ impl Consumer for EmbeddedConsumer {
         partitions: &[TopicPartition],
         wait: Duration,
     ) -> Result<Vec<Committed>, Error> {
+        faults::ask(self.faults.as_deref(), Call::Committed)?;
         Ok(self.shared.committed(&self.membership.group, partitions, wait))
     }
 
@@ -318,6 +335,9 @@ impl Consumer for EmbeddedConsumer {
 
 impl Fetch {
     fn fill(&mut self, of: &TopicPartition, cluster: &Cluster, max: usize) -> Result<(), Error> {
+        if cluster.is_stalled(of) {
+            return Ok(());
+        }
         let Self { position, buffer } = self;
         let partition = cluster.partition(of)?;
         let reached = partition.fetch(*position, Isolation::ReadCommitted, max, |record| {

@@ -129,6 +129,10 @@ impl Group {
             self.mark_joined(id);
             return Arc::clone(id);
         }
+        // What somebody else has got meanwhile is not its own any more.
+        let others = self.members.values();
+        let taken: BTreeSet<_> = others.flat_map(|other| other.share.iter().cloned()).collect();
+        member.owned.retain(|partition| !taken.contains(partition));
         let id = self.next_id(membership);
         let predecessor = membership.instance.as_ref().and_then(|name| self.id_of(name));
         if let Some(old) = predecessor.and_then(|old| self.members.remove(&old)) {

@@ -78,6 +78,17 @@ pub struct Settings {
     pub transaction_timeout_ms: i64,
     /// How many records of a partition a consumer buffers.
     pub fetch_records_max: usize,
+    pub static_rejoin: StaticRejoin,
+}
+
+/// What a static member is told that joins again after the group had dropped it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StaticRejoin {
+    /// That its partitions were lost.
+    Lost,
+    /// Nothing: it keeps them under another member id until an assignment says otherwise, as
+    /// librdkafka does under cooperative assignment.
+    Silent,
 }
 
 impl Default for Settings {
@@ -88,6 +99,7 @@ impl Default for Settings {
             rebalance_timeout_ms: 300_000,
             transaction_timeout_ms: 60_000,
             fetch_records_max: 500,
+            static_rejoin: StaticRejoin::Lost,
         }
     }
 }
@@ -101,8 +113,8 @@ impl EmbeddedLog {
         Self { shared: Arc::new(Shared::new(clock.into(), settings)), faults: None }
     }
 
-    /// A handle to the same cluster whose producers fail as `faults` decides: so each simulated
-    /// process has faults of its own.
+    /// A handle to the same cluster whose ends fail as `faults` decides: so each simulated process
+    /// has faults of its own.
     pub fn with_faults(&self, faults: Arc<dyn Faults>) -> Self {
         Self { shared: Arc::clone(&self.shared), faults: Some(faults) }
     }
@@ -119,7 +131,7 @@ impl Log for EmbeddedLog {
     type Reader = EmbeddedReader;
 
     fn consumer(&self, member: &Member) -> Result<EmbeddedConsumer, Error> {
-        Ok(EmbeddedConsumer::new(Arc::clone(&self.shared), member))
+        Ok(EmbeddedConsumer::new(Arc::clone(&self.shared), self.faults.clone(), member))
     }
 
     fn producer(&self, transactional_id: &str) -> Result<EmbeddedProducer, Error> {
@@ -131,7 +143,8 @@ impl Log for EmbeddedLog {
         from: &[(TopicPartition, NextOffset)],
         isolation: Isolation,
     ) -> Result<EmbeddedReader, Error> {
-        Ok(EmbeddedReader::new(Arc::clone(&self.shared), from, isolation))
+        let faults = self.faults.clone();
+        Ok(EmbeddedReader::new(Arc::clone(&self.shared), faults, from, isolation))
     }
 
     fn watermarks(
@@ -139,6 +152,7 @@ impl Log for EmbeddedLog {
         partitions: &[TopicPartition],
         isolation: Isolation,
     ) -> Result<Vec<Watermarks>, Error> {
+        faults::ask(self.faults.as_deref(), Call::Watermarks)?;
         self.shared.with(|cluster, _| {
             let of = |partition| Ok(cluster.partition(partition)?.watermarks(isolation));
             partitions.iter().map(of).collect()

@@ -36,10 +36,24 @@ impl Offsets {
         }
     }
 
+    /// As the broker does with the offsets of topics that were deleted, and of all topics once the
+    /// group was empty for too long.
+    pub fn forget(&mut self, is_gone: impl Fn(&TopicPartition) -> bool) {
+        self.stable.retain(|partition, _| !is_gone(partition));
+        for pending in self.pending.values_mut() {
+            pending.retain(|partition, _| !is_gone(partition));
+        }
+    }
+
     pub fn committed(&self, partition: &TopicPartition) -> Committed {
         if self.pending.values().any(|offsets| offsets.contains_key(partition)) {
             return Committed::Unstable;
         }
+        self.stable(partition)
+    }
+
+    /// What is committed, whatever is pending.
+    pub fn stable(&self, partition: &TopicPartition) -> Committed {
         match self.stable.get(partition) {
             Some((next, metadata)) => Committed::At { next: *next, metadata: metadata.clone() },
             None => Committed::None,

@@ -1,10 +1,10 @@
-//! What is done to a log from outside the application: foreign records, compaction, deletion.
+//! What is done to a log from outside the application: foreign records, compaction, deletion, loss.
 
 use aplomb_state::ids::{NextOffset, Offset, Timestamp, TopicPartition};
 use bytes::Bytes;
 
 use super::{EmbeddedLog, record::Body};
-use crate::log::{Error, Fetched, Isolation};
+use crate::log::{Committed, Error, Fetched, Isolation};
 
 /// A record of somebody else, written outside transactions.
 #[derive(Clone, Copy, Debug)]
@@ -102,5 +102,31 @@ impl EmbeddedLog {
                 cluster.topic_mut(&of.topic)?.partition_mut(of.partition)?.delete(*offset)
             })
         })
+    }
+
+    /// Deletes a topic and creates it again: its records are gone, its offsets begin at 0, and the
+    /// broker forgets what groups have committed for it.
+    pub fn recreate(&self, topic: &str) -> Result<(), Error> {
+        self.shared.with(|cluster, _| cluster.recreate(topic))
+    }
+
+    /// What a group has committed, whatever an open transaction is about to commit.
+    pub fn stable(&self, group: &str, partitions: &[TopicPartition]) -> Vec<Committed> {
+        self.shared.with(|cluster, _| cluster.stable(group, partitions))
+    }
+
+    /// Forgets all that a group has committed, as the broker does when it was empty for too long.
+    pub fn expire_offsets(&self, group: &str) {
+        self.shared.with(|cluster, _| cluster.forget_offsets(group));
+    }
+
+    /// Nobody can read this partition from now on. It can be written to.
+    pub fn stall(&self, partition: &TopicPartition) {
+        self.shared.with(|cluster, _| cluster.stall(partition.clone()));
+    }
+
+    /// Every partition can be read again.
+    pub fn resume(&self) {
+        self.shared.with(|cluster, _| cluster.resume());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use aplomb_state::ids::{NextOffset, Offset, TopicPartition};
+use aplomb_state::ids::{NextOffset, Offset, Timestamp, TopicPartition};
 
 use super::{
     cluster::{Outgoing, Shared},
@@ -23,8 +23,17 @@ pub struct EmbeddedProducer {
     phase: Phase,
     scratch: Vec<u8>,
     in_flight: Vec<(usize, Offset)>,
+    /// Given up by the client, and on their way all the same.
+    late: Vec<Late>,
     acknowledged: HashMap<usize, Offset>,
     tainted: bool,
+}
+
+struct Late {
+    topic: Arc<str>,
+    partition: i32,
+    timestamp: Option<Timestamp>,
+    body: Body,
 }
 
 /// ```text
@@ -51,6 +60,7 @@ impl EmbeddedProducer {
             phase: Phase::New,
             scratch: Vec::new(),
             in_flight: Vec::new(),
+            late: Vec::new(),
             acknowledged: HashMap::new(),
             tainted: false,
         }
@@ -72,7 +82,7 @@ impl EmbeddedProducer {
             Some(Fault::After) => work(self).and_then(|_| {
                 Err(Error::in_doubt(format!("{call} of {}: the answer got lost", self.id)))
             }),
-            Some(Fault::QueueFull) | None => work(self),
+            Some(Fault::QueueFull | Fault::Late) | None => work(self),
         };
         answer.inspect_err(|error| self.note(call, error))
     }
@@ -110,13 +120,31 @@ impl EmbeddedProducer {
 
     fn append(&mut self, record: &ToSend<'_>) -> Result<(), Error> {
         let session = self.open(Call::Send)?;
-        let headers = record.headers.iter().map(|(name, value)| (name.as_bytes(), Some(*value)));
-        let body = Body::encode(&mut self.scratch, record.key, record.value, headers)?;
+        for Late { topic, partition, timestamp, body } in std::mem::take(&mut self.late) {
+            let outgoing = Outgoing { topic: &topic, partition, timestamp, body };
+            self.shared.with(|cluster, now| cluster.append(session, outgoing, now))?;
+        }
+        let body = self.encode(record)?;
         let ToSend { topic, partition, timestamp, receipt, .. } = *record;
         let outgoing = Outgoing { topic, partition, timestamp, body };
         let offset = self.shared.with(|cluster, now| cluster.append(session, outgoing, now))?;
         self.in_flight.push((receipt, offset));
         Ok(())
+    }
+
+    fn encode(&mut self, record: &ToSend<'_>) -> Result<Body, Error> {
+        let headers = record.headers.iter().map(|(name, value)| (name.as_bytes(), Some(*value)));
+        Body::encode(&mut self.scratch, record.key, record.value, headers)
+    }
+
+    /// The client gives the record up; the broker gets it later.
+    fn delay(&mut self, record: &ToSend<'_>) -> Result<(), Error> {
+        self.open(Call::Send)?;
+        let (topic, body) = (Arc::clone(record.topic), self.encode(record)?);
+        let ToSend { partition, timestamp, .. } = *record;
+        self.late.push(Late { topic, partition, timestamp, body });
+        let message = format!("a record of {} was not acknowledged in time", self.id);
+        Err(Error { in_doubt: true, ..Error::new(Class::Abort, message) })
     }
 
     fn forget_sent(&mut self) {
@@ -156,7 +184,10 @@ impl Producer for EmbeddedProducer {
         if let Some(Fault::QueueFull) = fault {
             return Ok(false);
         }
-        self.call(Call::Send, fault, |this| this.append(record))?;
+        let is_late = matches!(fault, Some(Fault::Late));
+        self.call(Call::Send, fault, |this| {
+            if is_late { this.delay(record) } else { this.append(record) }
+        })?;
         Ok(true)
     }
 

@@ -6,12 +6,14 @@ use aplomb_state::ids::{NextOffset, TopicPartition};
 
 use super::{
     cluster::{Cluster, Shared},
+    faults::{self, Call, Faults},
     record::Stored,
 };
 use crate::log::{Error, Fetched, Isolation, Reader};
 
 pub struct EmbeddedReader {
     shared: Arc<Shared>,
+    faults: Option<Arc<dyn Faults>>,
     isolation: Isolation,
     positions: Vec<(TopicPartition, NextOffset)>,
     /// The partition to begin with, so that none starves behind a busy one.
@@ -23,10 +25,12 @@ pub struct EmbeddedReader {
 impl EmbeddedReader {
     pub(super) fn new(
         shared: Arc<Shared>,
+        faults: Option<Arc<dyn Faults>>,
         from: &[(TopicPartition, NextOffset)],
         isolation: Isolation,
     ) -> Self {
-        Self { shared, isolation, positions: from.to_vec(), turn: 0, batch: Vec::new() }
+        let positions = from.to_vec();
+        Self { shared, faults, isolation, positions, turn: 0, batch: Vec::new() }
     }
 
     fn fill(&mut self, cluster: &Cluster, max: usize) -> Result<(), Error> {
@@ -55,6 +59,7 @@ impl Reader for EmbeddedReader {
         wait: Duration,
         each: &mut dyn FnMut(&TopicPartition, &Fetched<'_>),
     ) -> Result<usize, Error> {
+        faults::ask(self.faults.as_deref(), Call::Read)?;
         let shared = Arc::clone(&self.shared);
         let filled = shared.wait(wait, |cluster, _| match self.fill(cluster, max) {
             Err(error) => Some(Err(error)),

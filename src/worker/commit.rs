@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use aplomb_state::{
     backend,
     ids::{NextOffset, Timestamp, TopicPartition},
+    mutation::{self, Mutation},
 };
 
 use super::{Transaction, Worker, process};
@@ -77,7 +78,9 @@ impl<L: Log> Worker<L> {
         let (begun, done, announces) = (transaction.begun, transaction.done, transaction.announces);
         let started = self.clock.now();
         let (group, member) = self.consumer.group()?;
-        if member.is_empty() || member != self.member_id {
+        if member.is_empty()
+            || (member != self.member_id && !mutation::is_on(Mutation::NoMemberCheck))
+        {
             self.check_kept = false;
             let message = format!("member {:?} is now {member:?}: rejoined", self.member_id);
             return Err(log::Error { rejoined: true, ..super::own_error(Class::Abort, message) });
@@ -92,6 +95,9 @@ impl<L: Log> Worker<L> {
         self.send_changelogs()?;
         let mut offsets = self.offsets();
         offsets.extend(first);
+        if mutation::is_on(Mutation::OffsetsLeftOut) && offsets.len() > 1 {
+            offsets.pop();
+        }
         let clock = Arc::clone(&self.clock);
         let left = || {
             let left_ms = (deadline.0 - clock.now().0).max(LEFT_MS_MIN);
@@ -102,8 +108,10 @@ impl<L: Log> Worker<L> {
         };
         producer.send_offsets(&offsets, &group, left())?;
         producer.drain(left())?;
-        producer.commit(left())?;
-        let tainted = producer.tainted();
+        if mutation::is_on(Mutation::ApplyBeforeCommit) {
+            self.apply(clock.now(), announces)?;
+        }
+        let tainted = self.end(left())?;
         self.transaction = None;
         self.recovery.succeeded();
         let now = self.clock.now();
@@ -122,6 +130,18 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
+    /// Ends the transaction; answers whether the producer is to be made anew.
+    fn end(&mut self, wait: Duration) -> Result<bool, log::Error> {
+        let Some(producer) = &mut self.producer else {
+            return Err(super::own_error(Class::Abort, "the producer is gone"));
+        };
+        match producer.commit(wait) {
+            Err(error) if error.in_doubt && mutation::is_on(Mutation::InDoubtIsSuccess) => {}
+            ended => ended?,
+        }
+        Ok(producer.tainted())
+    }
+
     /// The last value of each key, then the position record, for every task that has progress.
     fn send_changelogs(&mut self) -> Result<(), log::Error> {
         let Some(producer) = &mut self.producer else {
@@ -134,7 +154,17 @@ impl<L: Log> Worker<L> {
             let (Some(topic), true) = (changelog, running.has_progress()) else { continue };
             let partition = task.id.input.partition;
             for write in running.fold.overlay().writes() {
+                if write.value.is_none() && mutation::is_on(Mutation::DeletionNotLogged) {
+                    continue;
+                }
                 changelog::write_record(&write, &mut key, &mut value);
+                if mutation::is_on(Mutation::ChangelogKeepsOldValue)
+                    && let Some(store) = &running.store
+                    && let Ok(Some(old)) = store.get(write.store, write.key)
+                {
+                    let old = backend::Write { value: Some(&old), ..write };
+                    changelog::write_record(&old, &mut key, &mut value);
+                }
                 let value = write.value.is_some().then_some(value.as_slice());
                 let record = ToSend {
                     topic,
@@ -146,6 +176,9 @@ impl<L: Log> Worker<L> {
                     receipt: 0,
                 };
                 process::send_now(producer, &record)?;
+            }
+            if mutation::is_on(Mutation::PositionNotLogged) {
+                continue;
             }
             let position = changelog::position_value(&PositionRecord {
                 inbox: running.next,
@@ -242,5 +275,9 @@ fn apply_task(
     let changelog = changelog.or(known).unwrap_or(NextOffset(0));
     let to = running.store_position(changelog, now);
     let Some(store) = &mut running.store else { return Ok(()) };
+    if mutation::is_on(Mutation::PositionInSecondBatch) {
+        store.apply(base, &mut std::iter::empty(), &to)?;
+        return store.apply(Some(to.inbox), &mut running.fold.overlay().writes(), &to);
+    }
     store.apply(base, &mut running.fold.overlay().writes(), &to)
 }

@@ -27,6 +27,9 @@ impl<L: Log> Worker<L> {
             Committed::At { next, metadata } => {
                 match Metadata::parse(&metadata) {
                     Ok(metadata) => {
+                        // What follows is folded by this build, whoever came before.
+                        let fold_version = self.application.topology.fold_version;
+                        let metadata = Metadata { fold_version, ..metadata };
                         self.run(input, 0, None, metadata, next, Announce::Configuration);
                     }
                     Err(reason) => self.park(input, reason),

@@ -1,11 +1,14 @@
 //! What the group tells the worker, and what becomes of its tasks.
 //!
-//! Invariant `MEMBER-COMPARE`: after every callback, empty ones too, the tasks kept are compared
-//! with what the group has committed; librdkafka can rejoin without saying that anything was lost.
+//! Invariant `MEMBER-COMPARE`: after every callback, empty ones too, the tasks kept, running or
+//! restoring, are compared with what the group has committed; librdkafka can rejoin without saying that anything was lost.
 
 use std::cmp::Reverse;
 
-use aplomb_state::ids::{Timestamp, TopicPartition};
+use aplomb_state::{
+    ids::{Timestamp, TopicPartition},
+    mutation::{self, Mutation},
+};
 
 use super::{REQUEST_WAIT, Worker};
 use crate::{
@@ -54,8 +57,7 @@ impl<L: Log> Worker<L> {
     fn revoked(&mut self, partitions: &[TopicPartition]) -> Result<(), log::Error> {
         let outcome = self.commit_at_revocation();
         if let Err(error) = &outcome {
-            tracing::warn!(%error, "the transaction was dropped at a revocation");
-            self.drop_transaction();
+            tracing::warn!(%error, "the transaction is dropped at a revocation");
         }
         self.forget(partitions);
         self.consumer.release(partitions)?;
@@ -70,7 +72,7 @@ impl<L: Log> Worker<L> {
         self.readers.retain(|id, _| !partitions.contains(&id.input));
     }
 
-    /// Compares the running tasks with what the group has committed. What differs was lost and is
+    /// Compares the tasks kept with what the group has committed. What differs was lost and is
     /// opened again.
     pub(super) fn check_kept_tasks(&mut self) -> Result<(), log::Error> {
         let (_, member) = self.consumer.group()?;
@@ -83,22 +85,24 @@ impl<L: Log> Worker<L> {
             tracing::info!(from = %self.member_id, to = %member, "member of the group");
             self.member_id = member;
             self.check_kept = false;
-            if known {
-                self.reopen_all();
+            if known && !mutation::is_on(Mutation::KeptNotCompared) {
+                self.reopen_lost();
                 return self.abort("the group gave us another member id");
             }
             return Ok(());
         }
-        // An announced task has nothing committed yet, by its own doing.
+        // An announced task has nothing committed yet, by its own doing. A restore has its goal from
+        // what was committed when it began.
         let settled = |task: &Task| match &task.state {
             State::Running(running) if running.announce == crate::task::Announce::Nothing => {
                 Some((task.id.input.clone(), running.committed))
             }
+            State::Restoring(restore) => Some((task.id.input.clone(), restore.next)),
             _ => None,
         };
         let kept: Vec<_> = self.tasks.iter().filter_map(settled).collect();
         let inputs: Vec<_> = kept.iter().map(|(input, _)| input.clone()).collect();
-        if inputs.is_empty() {
+        if inputs.is_empty() || mutation::is_on(Mutation::KeptNotCompared) {
             self.check_kept = false;
             return Ok(());
         }
@@ -140,6 +144,17 @@ impl<L: Log> Worker<L> {
         for input in inputs {
             self.reopen(&input, 0);
         }
+    }
+
+    /// Opens every task again under a new member id, whatever it was parked for: somebody else may
+    /// have had it, and have gone on.
+    pub(super) fn reopen_lost(&mut self) {
+        for task in &mut self.tasks {
+            if matches!(task.state, State::Parked { .. }) {
+                task.state = State::Opening { not_before: Timestamp::MIN };
+            }
+        }
+        self.reopen_all();
     }
 
     /// Aborts the open transaction and rewinds every running task to what is committed.

@@ -36,7 +36,7 @@ use rand::{SeedableRng, rngs::SmallRng};
 use crate::{
     application::Application,
     clock::Clock,
-    log::{self, Class, Consumer, Leave, Log, Member},
+    log::{self, Class, Consumer, Leave, Log, Member, Producer},
     task::{State, Task},
 };
 
@@ -242,7 +242,13 @@ impl<L: Log> Worker<L> {
     pub fn shut_down(mut self, leave: Leave) -> Result<(), log::Error> {
         if let Err(error) = self.commit() {
             tracing::warn!(%error, "the last transaction was dropped");
-            self.drop_transaction();
+            // Left open, it would hold back whoever reads behind us until it times out.
+            if self.drop_transaction().is_some()
+                && let Some(producer) = &mut self.producer
+                && let Err(error) = producer.abort(REQUEST_WAIT)
+            {
+                tracing::warn!(%error, "it will time out");
+            }
         }
         self.tasks.clear();
         self.readers.clear();

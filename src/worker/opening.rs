@@ -8,6 +8,7 @@ use aplomb_state::{
     envelope::Envelope,
     fold::{Fold, NoState},
     ids::{Generation, NextOffset, Timestamp, TopicPartition},
+    mutation::{self, Mutation},
 };
 use rand::Rng;
 
@@ -92,7 +93,12 @@ impl<L: Log> Worker<L> {
             }
         };
         let both = [input.clone(), changelog.clone()];
-        let marks = self.log.watermarks(&both, Isolation::ReadUncommitted)?;
+        let isolation = if mutation::is_on(Mutation::RestoreToLastStable) {
+            Isolation::ReadCommitted
+        } else {
+            Isolation::ReadUncommitted
+        };
+        let marks = self.log.watermarks(&both, isolation)?;
         let [inbox, log] = marks.as_slice() else { return Ok(()) };
         let mut facts = Facts {
             committed,
@@ -269,11 +275,27 @@ impl<L: Log> Worker<L> {
                 self.store_failed(input, error);
                 Ok(false)
             }
-            Err(restore::Error::Fatal(reason)) => {
-                self.park(input, reason);
-                Ok(false)
-            }
+            Err(restore::Error::Fatal(reason)) => self.restore_failed(input, reason),
         }
+    }
+
+    /// The changelog does not lead to the offset that was committed when the restore began. It need
+    /// not, if somebody else has gone on since and it was compacted.
+    fn restore_failed(
+        &mut self,
+        input: &TopicPartition,
+        reason: String,
+    ) -> Result<bool, log::Error> {
+        let goal = self.task_mut(input).and_then(|task| match &task.state {
+            State::Restoring(restore) => Some(restore.next),
+            _ => None,
+        });
+        let now = self.consumer.committed(std::slice::from_ref(input), REQUEST_WAIT)?;
+        match now.first() {
+            Some(Committed::At { next, .. }) if Some(*next) == goal => self.park(input, reason),
+            _ => self.reopen(input, UNSTABLE_BACKOFF_MS),
+        }
+        Ok(false)
     }
 
     fn restored(&mut self, input: &TopicPartition, stage: u16) -> Result<(), log::Error> {

@@ -6,6 +6,7 @@ use aplomb_state::{
     effect::{Effect, Target},
     fold::{Fault, Inboxed, Step},
     ids::{Offset, Timestamp, TopicPartition},
+    mutation::{self, Mutation},
     partitioner::partition_of,
     record::{External, Header, Trace},
 };
@@ -218,6 +219,9 @@ impl<L: Log> Worker<L> {
             let place = Place { id, offset: running.input, effect: running.sent };
             place.write(cause);
             if !send_effect(producer, application, &id.input, effect, cause)? {
+                if mutation::is_on(Mutation::HeldBackForgotten) {
+                    break;
+                }
                 self.held_back = true;
                 return Ok(false);
             }

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use aplomb_state::ids::{NextOffset, Timestamp, TopicPartition};
+use aplomb_state::{
+    ids::{NextOffset, Timestamp, TopicPartition},
+    mutation::{self, Mutation},
+};
 
 use super::{Stop, Worker};
 use crate::{
@@ -108,11 +111,13 @@ impl<L: Log> Worker<L> {
             tracing::warn!(error = %abort, "abort failed; the producer is made anew");
             return self.recover_by_new_producer(&abort, timed_out);
         }
-        if self.producer.as_ref().is_some_and(Producer::tainted) {
+        if self.producer.as_ref().is_some_and(Producer::tainted)
+            && !mutation::is_on(Mutation::ProducerKeptAfterTimeout)
+        {
             return self.recover_by_new_producer(error, timed_out);
         }
         if error.rejoined {
-            self.reopen_all();
+            self.reopen_lost();
             self.check_kept = true;
             self.member_id.clear();
             return Ok(());
@@ -195,6 +200,10 @@ impl<L: Log> Worker<L> {
         self.drop_transaction();
         self.producer = None;
         self.recovery.back_off(now);
+        if error.in_doubt && mutation::is_on(Mutation::InDoubtIsAbort) {
+            self.rewind();
+            return Ok(());
+        }
         self.reopen_all();
         self.check_kept = false;
         Ok(())

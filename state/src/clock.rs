@@ -12,6 +12,7 @@ use crate::{
     codec::Format,
     envelope::Frontier,
     ids::{Timestamp, TopicPartition},
+    mutation::{self, Mutation},
 };
 
 /// Downtime of the whole group must not count as silence of one partition: a step between two
@@ -91,8 +92,15 @@ impl Clock {
             .filter(|heard| heard.still_ms < hold_ms)
             .map(|heard| heard.frontier)
             .min();
-        self.time = self.time.max(least.unwrap_or(Timestamp::MIN));
+        let least = least.unwrap_or(Timestamp::MIN);
+        self.time =
+            if mutation::is_on(Mutation::TicksMayFall) { least } else { self.time.max(least) };
         self.time
+    }
+
+    /// What no record may do; see [`Mutation::TimersByRecords`].
+    pub(crate) fn rise(&mut self, to: Timestamp) {
+        self.time = self.time.max(to);
     }
 
     fn raise(&mut self, frontiers: &[Frontier], appended: Timestamp) -> Vec<Upstream> {
@@ -101,7 +109,7 @@ impl Clock {
             let at = frontier.at.min(appended);
             let upstream = Upstream { stage: frontier.stage, input: frontier.input.clone() };
             if let Some(heard) = self.heard.get_mut(&upstream)
-                && at > heard.frontier
+                && (at > heard.frontier || mutation::is_on(Mutation::TicksMayFall))
             {
                 heard.frontier = at;
                 moved.push(upstream);

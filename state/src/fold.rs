@@ -17,6 +17,7 @@ use crate::{
     effect::Outbox,
     envelope::{Configuration, Envelope, Frontier},
     ids::{Offset, TaskId, Timestamp},
+    mutation::{self, Mutation},
     overlay::Overlay,
     record::{External, Kind, Record, Subject, Timer, Trace},
     rejection::{Cause, Rejection},
@@ -116,7 +117,9 @@ impl Fold {
         if self.work.definition.inbox == Inbox::External {
             return Ok(());
         }
-        if let Some(bytes) = reads.get(StoreId::TASK, timers::CLOCK_ROW)? {
+        if let Some(bytes) = reads.get(StoreId::TASK, timers::CLOCK_ROW)?
+            && !mutation::is_on(Mutation::FrontierLostOnMove)
+        {
             self.clock = codec::decode(&bytes)?;
         }
         if let Some(bytes) = reads.get(StoreId::TASK, timers::CONFIGURATION_ROW)? {
@@ -190,7 +193,12 @@ impl Fold {
                     trace: &trace,
                 };
                 let subject = subject_of(&record, input.value);
-                self.handle(reads, facts, &record, &subject)?
+                let step = self.handle(reads, facts, &record, &subject)?;
+                if mutation::is_on(Mutation::TimersByRecords) {
+                    self.clock.rise(at);
+                    self.fire(reads, input.offset)?;
+                }
+                step
             }
             Envelope::Tick(frontiers) => self.tick(reads, &frontiers, input)?,
             Envelope::SelfTick => self.fire(reads, input.offset)?,
@@ -247,7 +255,10 @@ impl Fold {
         rejection: &Rejection,
     ) -> Result<(), Fault> {
         if rejection.cause != Cause::Fault {
-            context.work.roll_back(savepoint);
+            let limit = matches!(rejection.cause, Cause::Limit | Cause::Hops);
+            if !(limit && mutation::is_on(Mutation::LimitOutsideSavepoint)) {
+                context.work.roll_back(savepoint);
+            }
             if context.refuse(subject, rejection).is_ok() {
                 return Ok(());
             }

@@ -9,6 +9,7 @@
 //! - [`stage`], [`topology`], [`rejection`]: what a topology declares.
 //! - [`context`], [`fold`], [`overlay`], [`clock`]: how one input becomes effects.
 //! - [`store`], [`codec`], [`backend`]: state and its stored form.
+//! - [`mutation`]: deliberate breaks of the protocol, in test builds.
 //! - [`tester`]: a whole topology in one thread, for tests without a broker.
 
 pub mod backend;
@@ -19,6 +20,7 @@ pub mod effect;
 pub mod envelope;
 pub mod fold;
 pub mod ids;
+pub mod mutation;
 pub mod overlay;
 pub mod partitioner;
 pub mod record;

@@ -8,6 +8,7 @@ use crate::{
     envelope::{Configuration, Envelope},
     fold::Fault,
     ids::{TaskId, Timestamp},
+    mutation::{self, Mutation},
     overlay::{Mark, Overlay},
     record::Trace,
     rejection::Rejection,
@@ -91,8 +92,12 @@ impl Work {
     }
 
     pub(crate) fn roll_back(&mut self, savepoint: Savepoint) {
-        self.overlay.roll_back(savepoint.mark);
-        self.outbox.truncate(savepoint.effects);
+        if !mutation::is_on(Mutation::NoSavepoint) {
+            self.overlay.roll_back(savepoint.mark);
+        }
+        if !mutation::is_on(Mutation::OutputBeforeSavepoint) {
+            self.outbox.truncate(savepoint.effects);
+        }
         // NOTE: what is known of timers only became less since the savepoint, so it is still true.
     }
 

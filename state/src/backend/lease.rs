@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::Error;
-use crate::ids::TaskId;
+use crate::{
+    ids::TaskId,
+    mutation::{self, Mutation},
+};
 
 /// The holders of all tasks. A new lease ends the one before.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +50,11 @@ impl Lease {
     /// Holds the lease for the time of one write. An error means that it is somebody else's now.
     pub fn hold(&self) -> Result<MutexGuard<'_, u64>, Error> {
         let latest = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
-        if *latest == self.number { Ok(latest) } else { Err(Error::LeaseLost(self.task.clone())) }
+        if *latest == self.number || mutation::is_on(Mutation::ApplyWithoutLease) {
+            Ok(latest)
+        } else {
+            Err(Error::LeaseLost(self.task.clone()))
+        }
     }
 }
 

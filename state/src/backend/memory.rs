@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     ids::{NextOffset, TaskId, Timestamp},
+    mutation::{self, Mutation},
     store::StoreId,
     topology::Entries,
 };
@@ -48,6 +49,26 @@ struct MemoryStore {
 struct MemorySnapshot(Arc<Data>);
 
 // === impl MemoryDatabase ===
+
+impl MemoryDatabase {
+    /// The data as it is now, on its own from now on: what a disk would hold after a crash.
+    pub fn copy(&self) -> Self {
+        let tasks = self.tasks.read().unwrap_or_else(PoisonError::into_inner);
+        let copy = |(task, held): (&TaskId, &Arc<RwLock<Held>>)| {
+            (task.clone(), Arc::new(RwLock::new(read(held).clone())))
+        };
+        let tasks = tasks.iter().map(copy).collect();
+        Self { tasks: Arc::new(RwLock::new(tasks)), leases: Leases::default() }
+    }
+
+    /// The tasks of which something is stored.
+    pub fn tasks(&self) -> Vec<TaskId> {
+        let tasks = self.tasks.read().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks: Vec<TaskId> = tasks.keys().cloned().collect();
+        tasks.sort();
+        tasks
+    }
+}
 
 impl Database for MemoryDatabase {
     fn open(&self, task: &TaskId, _stores: &[&'static str]) -> Result<Box<dyn TaskStore>, Error> {
@@ -154,8 +175,12 @@ impl TaskStore for MemoryStore {
     fn begin_rebuild(&mut self, from: Rebuild) -> Result<(), Error> {
         let _held = self.lease.hold()?;
         if from == Rebuild::Fresh {
-            write(&self.held).rebuild = None;
+            let mut held = write(&self.held);
+            held.rebuild = None;
             self.rebuild_position = None;
+            if mutation::is_on(Mutation::RebuildDeletesFirst) {
+                held.live = Arc::default();
+            }
         }
         self.rebuilding = true;
         Ok(())
