@@ -120,6 +120,10 @@ impl Group {
             owned: joining.owned.clone(),
             share: BTreeSet::new(),
         };
+        // What somebody else has got meanwhile is not its own any more, whatever it believes.
+        let others = self.members.iter().filter(|(id, _)| Some(*id) != membership.member.as_ref());
+        let taken: BTreeSet<_> = others.flat_map(|(_, other)| &other.share).cloned().collect();
+        member.owned.retain(|partition| !taken.contains(partition));
         if let Some(id) = &membership.member
             && let Some(known) = self.members.get_mut(id)
         {
@@ -129,10 +133,6 @@ impl Group {
             self.mark_joined(id);
             return Arc::clone(id);
         }
-        // What somebody else has got meanwhile is not its own any more.
-        let others = self.members.values();
-        let taken: BTreeSet<_> = others.flat_map(|other| other.share.iter().cloned()).collect();
-        member.owned.retain(|partition| !taken.contains(partition));
         let id = self.next_id(membership);
         let predecessor = membership.instance.as_ref().and_then(|name| self.id_of(name));
         if let Some(old) = predecessor.and_then(|old| self.members.remove(&old)) {

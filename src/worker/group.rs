@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 
 use aplomb_state::{
-    ids::{Timestamp, TopicPartition},
+    ids::{NextOffset, Timestamp, TopicPartition},
     mutation::{self, Mutation},
 };
 
@@ -14,7 +14,7 @@ use super::{REQUEST_WAIT, Worker};
 use crate::{
     log::{self, Class, Committed, Consumer, GroupEvent, Log},
     metrics,
-    task::{State, Task},
+    task::{Announce, State, Task},
 };
 
 impl<L: Log> Worker<L> {
@@ -91,16 +91,7 @@ impl<L: Log> Worker<L> {
             }
             return Ok(());
         }
-        // An announced task has nothing committed yet, by its own doing. A restore has its goal from
-        // what was committed when it began.
-        let settled = |task: &Task| match &task.state {
-            State::Running(running) if running.announce == crate::task::Announce::Nothing => {
-                Some((task.id.input.clone(), running.committed))
-            }
-            State::Restoring(restore) => Some((task.id.input.clone(), restore.next)),
-            _ => None,
-        };
-        let kept: Vec<_> = self.tasks.iter().filter_map(settled).collect();
+        let kept: Vec<_> = self.tasks.iter().filter_map(kept).collect();
         let inputs: Vec<_> = kept.iter().map(|(input, _)| input.clone()).collect();
         if inputs.is_empty() || mutation::is_on(Mutation::KeptNotCompared) {
             self.check_kept = false;
@@ -109,11 +100,13 @@ impl<L: Log> Worker<L> {
         let committed = self.consumer.committed(&inputs, REQUEST_WAIT)?;
         let mut lost = Vec::new();
         for ((input, ours), theirs) in kept.into_iter().zip(committed) {
-            match theirs {
-                Committed::At { next, .. } if next == ours => {}
-                Committed::Unstable => return Ok(()),
-                other => {
-                    tracing::warn!(partition = %input, %ours, ?other, "kept task was lost meanwhile");
+            match (ours, theirs) {
+                (Kept::At(ours), Committed::At { next, .. }) if next == ours => {}
+                (Kept::Unsaid, Committed::None) => {}
+                // Somebody else's, or our own of before. Nothing is handled until it is known.
+                (_, Committed::Unstable) => return self.abort("an offset of a kept task is unstable"),
+                (ours, theirs) => {
+                    tracing::warn!(partition = %input, ?ours, ?theirs, "kept task was lost meanwhile");
                     lost.push(input);
                 }
             }
@@ -164,4 +157,27 @@ impl<L: Log> Worker<L> {
         }
         Err(log::Error { blameless: true, ..super::own_error(Class::Abort, reason) })
     }
+}
+
+/// What is committed for a task, as its worker believes.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    At(NextOffset),
+    /// Nothing: its first transaction is still to come.
+    Unsaid,
+}
+
+fn kept(task: &Task) -> Option<(TopicPartition, Kept)> {
+    let kept = match &task.state {
+        State::Running(running) => match running.announce {
+            Announce::FirstOffset => Kept::Unsaid,
+            // A partition that was added to a known topic.
+            Announce::Configuration if running.committed == NextOffset(0) => return None,
+            Announce::Configuration | Announce::Nothing => Kept::At(running.committed),
+        },
+        // Its goal is what was committed when it began.
+        State::Restoring(restore) => Kept::At(restore.next),
+        State::Opening { .. } | State::Parked { .. } => return None,
+    };
+    Some((task.id.input.clone(), kept))
 }

@@ -185,8 +185,9 @@ impl<L: Log> Worker<L> {
         }
         self.rejoin_if_told()?;
         self.settle_producer()?;
-        if self.producer.is_none() {
-            // Nothing can be committed yet, so nothing is taken.
+        if self.check_kept || self.producer.is_none() {
+            // Nothing can be committed before it is known whose the tasks are, and before what an
+            // earlier producer left is settled: so nothing is taken.
             return Ok(Turn::Idle);
         }
         self.leave_failed_database()?;
