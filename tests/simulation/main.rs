@@ -12,6 +12,8 @@ mod refold;
 mod running;
 mod schedules;
 mod switch;
+#[cfg(feature = "mutations")]
+mod table;
 mod trace;
 mod violation;
 mod words;

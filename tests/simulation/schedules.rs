@@ -17,7 +17,7 @@ use crate::{
 
 /// Schedules that `make test` runs.
 const SCHEDULES: u64 = 500;
-const THREADS: usize = 2;
+pub const THREADS: usize = 2;
 
 /// One schedule from its beginning to its end.
 pub fn run(seed: u64, switch: Switch, trace: Trace) -> Outcome<Summary> {
