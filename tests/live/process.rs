@@ -4,40 +4,51 @@ use std::{
     fs::{self, File, OpenOptions},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
-use crate::{
-    Outcome,
-    broker::{Broker, NOTIFICATIONS},
-};
+use super::{Application, Outcome};
+
+/// A clean end takes at most so long.
+const END: Duration = Duration::from_secs(30);
 
 pub struct Service {
     pub config: PathBuf,
     pub port: u16,
-    log: PathBuf,
-    child: Option<Child>,
+    /// Keys of the configuration that are this process's own, as its environment.
+    pub environment: Vec<(String, String)>,
+    pub log: PathBuf,
+    pub child: Option<Child>,
 }
 
 impl Service {
-    pub fn configure(broker: &Broker, folder: &Path, ordinal: u32) -> Outcome<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let state = folder.join(format!("state-{ordinal}"));
-        let config = folder.join(format!("aplomb-{ordinal}.toml"));
+    pub fn configure(
+        bootstrap: &str,
+        application: &Application,
+        folder: &Path,
+        number: usize,
+    ) -> Outcome<Self> {
+        let port = free_port()?;
+        let state = folder.join(format!("state-{number}"));
+        let config = folder.join(format!("aplomb-{number}.toml"));
+        let Application { id, input, prefix, partitions } = application;
         fs::write(
             &config,
             format!(
                 r#"
                 [application]
-                id = "faults"
+                id = "{id}"
                 state_dir = {state:?}
                 [kafka]
                 bootstrap = "{bootstrap}"
                 transaction_timeout_ms = 10000
                 session_timeout_ms = 10000
                 [topics]
-                partitions = 8
+                prefix = "{prefix}"
+                partitions = {partitions}
+                output_partitions = {partitions}
                 [worker]
                 threads = 2
                 [log]
@@ -50,40 +61,34 @@ impl Service {
                 revision = 1
                 [[flows]]
                 name = "commercetools"
-                topic = "{NOTIFICATIONS}"
+                topic = "{input}"
                 system = "commercetools"
                 kind = "commercetools"
                 owner = "integration-ops"
                 "#,
-                bootstrap = broker.bootstrap,
             ),
         )?;
-        let log = folder.join(format!("aplomb-{ordinal}.log"));
-        Ok(Self { config, port, log, child: None })
+        let log = folder.join(format!("aplomb-{number}.log"));
+        Ok(Self { config, port, environment: Vec::new(), log, child: None })
     }
 
-    pub fn group(&self) -> String {
-        "faults".to_owned()
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aplomb"));
+        command.args(arguments).arg("--config").arg(&self.config);
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
+        command
     }
 
     pub fn topics_create(&self) -> Outcome {
-        let output = Command::new(env!("CARGO_BIN_EXE_aplomb"))
-            .args(["topics", "create", "--config"])
-            .arg(&self.config)
-            .output()?;
+        let output = self.command(&["topics", "create"]).output()?;
         if output.status.success() { Ok(()) } else { Err(format!("{output:?}").into()) }
     }
 
     pub fn start(&mut self) -> Outcome {
         let log: File = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let child = Command::new(env!("CARGO_BIN_EXE_aplomb"))
-            .args(["run", "--config"])
-            .arg(&self.config)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        self.child = Some(child);
+        let mut command = self.command(&["run"]);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.child = Some(command.spawn()?);
         Ok(())
     }
 
@@ -109,16 +114,23 @@ impl Service {
     /// SIGTERM, and a clean end within the deadline.
     pub fn stop(&mut self) -> Outcome {
         self.signal(libc::SIGTERM)?;
+        let status = self.wait_for_end(END)?;
+        let failed = format!("{status}\n{}", self.last_lines());
+        if status.success() { Ok(()) } else { Err(failed.into()) }
+    }
+
+    /// Killed if it has not ended by then.
+    pub fn wait_for_end(&mut self, limit: Duration) -> Outcome<ExitStatus> {
         let mut child = self.child.take().ok_or("not running")?;
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = child.try_wait()? {
-                let failed = format!("{status}\n{}", self.last_lines());
-                return if status.success() { Ok(()) } else { Err(failed.into()) };
+                return Ok(status);
             }
             if Instant::now() > deadline {
                 child.kill()?;
-                return Err(format!("no clean end in 30 s\n{}", self.last_lines()).into());
+                child.wait()?;
+                return Err(format!("no end within {limit:?}\n{}", self.last_lines()).into());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -126,8 +138,24 @@ impl Service {
 
     pub fn last_lines(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().rev().take(400).collect();
+        let lines: Vec<&str> = text.lines().rev().take(200).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Below the ports that outgoing connections get: a killed process finds its own free again.
+fn free_port() -> Outcome<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 4_000)?;
+    loop {
+        let tried = NEXT.fetch_add(1, Ordering::Relaxed);
+        if tried == 4_000 {
+            return Err("no free port".into());
+        }
+        let port = 12_000 + (start + tried) % 8_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
     }
 }
 

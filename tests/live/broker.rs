@@ -1,4 +1,4 @@
-//! A broker of this test's own, so that it can be restarted.
+//! A broker of a test's own, so that it can be restarted.
 
 use std::{
     process::Command,
@@ -12,9 +12,7 @@ use aplomb::{
 };
 use aplomb_state::ids::TopicPartition;
 
-use crate::Outcome;
-
-pub const NOTIFICATIONS: &str = "commercetools.notifications.v1";
+use super::{Application, Outcome};
 
 pub struct Broker {
     name: String,
@@ -23,30 +21,38 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// `None`, with a line that says so, where a real Kafka is neither there nor required.
-    pub fn start() -> Outcome<Option<Self>> {
-        let name = format!("faults-{}", std::process::id());
-        let output = script(&["start", &name])?;
-        let text = String::from_utf8_lossy(&output.stdout);
+    /// With what the script printed. `None`, with a line that says so, where a real Kafka is
+    /// neither there nor required.
+    pub fn start(name: &str, more: &[&str]) -> Outcome<Option<(Self, String)>> {
+        let name = format!("{name}-{}", std::process::id());
+        let mut arguments = vec!["start", &name];
+        arguments.extend(more);
+        let output = script(&arguments)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let Some(bootstrap) = text.lines().find_map(|line| line.strip_prefix("bootstrap=")) else {
             let why = String::from_utf8_lossy(&output.stderr);
             if std::env::var("APLOMB_REQUIRE_KAFKA").as_deref() == Ok("1") {
                 return Err(format!("a real Kafka is required: {why}").into());
             }
-            println!("skipped: no real Kafka can be started here: {why}");
+            println!("SKIPPED: no real Kafka can be started here: {why}");
             return Ok(None);
         };
-        let log = KafkaLog::connect(KafkaSettings::new(bootstrap, "faults-test"))?;
-        Ok(Some(Self { name, bootstrap: bootstrap.to_owned(), log }))
+        let bootstrap = bootstrap.to_owned();
+        let log = KafkaLog::connect(KafkaSettings::new(&bootstrap, "live-tests"))?;
+        Ok(Some((Self { name, bootstrap, log }, text)))
     }
 
-    pub fn restart(&self) -> Outcome {
-        let output = script(&["restart", &self.name])?;
-        if output.status.success() { Ok(()) } else { Err(format!("restart: {output:?}").into()) }
+    /// One of the script's commands for this broker.
+    pub fn command(&self, command: &str, more: &[&str]) -> Outcome {
+        let mut arguments = vec![command, &self.name];
+        arguments.extend(more);
+        let output = script(&arguments)?;
+        if output.status.success() { Ok(()) } else { Err(format!("{command}: {output:?}").into()) }
     }
 
-    pub fn create_input(&self, partitions: i32) -> Outcome {
-        let name: Arc<str> = NOTIFICATIONS.into();
+    pub fn create_input(&self, application: &Application) -> Outcome {
+        let name: Arc<str> = application.input.as_str().into();
+        let partitions = application.partitions;
         let topic = TopicDescription { name: Arc::clone(&name), partitions, config: vec![] };
         self.log.create_topics(&[topic])?;
         // The controller has it; the broker learns of it a moment later.
@@ -61,19 +67,21 @@ impl Broker {
 
     /// Until the group has committed every notification, and the inboxes hold nothing but ticks
     /// that came in meanwhile.
-    pub fn wait_until_handled(&self, group: &str, limit: Duration) -> Outcome {
-        let external = partitions(NOTIFICATIONS, 8);
+    pub fn wait_until_handled(&self, application: &Application, limit: Duration) -> Outcome {
+        let (group, count) = (&application.id, application.partitions);
+        let external = partitions(&application.input, count);
         let mut inboxes = Vec::new();
         for stage in ["resources", "skus", "cases"] {
-            inboxes.extend(partitions(&format!("{group}.inbox.{stage}"), 8));
+            inboxes.extend(partitions(&format!("{group}.inbox.{stage}"), count));
         }
+        // A tick and its transaction's marker per partition may be under way.
+        let ticks = 4 * 3 * i64::from(count);
         let deadline = Instant::now() + limit;
         let mut calm = 0;
         while calm < 3 {
             let left = self.lag(group, &external)?;
             let inner = self.lag(group, &inboxes)?;
-            // A tick and its transaction's marker per partition may be under way.
-            let quiet = left == Some(0) && inner.is_some_and(|lag| lag <= 4 * 24);
+            let quiet = left == Some(0) && inner.is_some_and(|lag| lag <= ticks);
             calm = if quiet { calm + 1 } else { 0 };
             if Instant::now() > deadline {
                 return Err(

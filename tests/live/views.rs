@@ -10,10 +10,11 @@ use aplomb::log::{Isolation, Log, Reader};
 use aplomb_state::ids::TopicPartition;
 use serde_json::Value;
 
-use crate::{Outcome, broker::Broker, process::Service};
+use super::{Application, Outcome, broker::Broker, http, process::Service};
 
 /// One kind of answer and the topic that must agree with it.
 struct Kind {
+    /// Without the prefix.
     topic: &'static str,
     /// The path that answers for a record.
     path: fn(&str, &Value) -> Option<String>,
@@ -23,17 +24,17 @@ struct Kind {
 
 const KINDS: [Kind; 3] = [
     Kind {
-        topic: "aplomb.order.view.v1",
+        topic: "order.view.v1",
         path: |key, _| Some(format!("orders/{}", key.replacen(':', "/", 1))),
         part: |_, answer| Some(answer.clone()),
     },
     Kind {
-        topic: "aplomb.exceptions.v1",
+        topic: "exceptions.v1",
         path: |key, record| Some(format!("cases/{}/{key}", record.get("projectKey")?.as_str()?)),
         part: |_, answer| Some(answer.clone()),
     },
     Kind {
-        topic: "aplomb.inventory.availability.v1",
+        topic: "inventory.availability.v1",
         path: |_, record| {
             let text = |field| record.get(field).and_then(Value::as_str);
             Some(format!("skus/{}/{}", text("projectKey")?, text("sku")?))
@@ -48,21 +49,29 @@ const KINDS: [Kind; 3] = [
 
 /// Answers how many keys are the same. Timers may still change a view between the two readings:
 /// what differs is read again until the limit.
-pub fn compare(broker: &Broker, services: &[Service], limit: Duration) -> Outcome<Vec<usize>> {
+pub fn compare(
+    broker: &Broker,
+    application: &Application,
+    services: &[Service],
+    limit: Duration,
+) -> Outcome<Vec<usize>> {
     let deadline = Instant::now() + limit;
-    KINDS.iter().map(|kind| compare_kind(broker, services, kind, deadline)).collect()
+    let compare = |kind| compare_kind(broker, application, services, kind, deadline);
+    KINDS.iter().map(compare).collect()
 }
 
 fn compare_kind(
     broker: &Broker,
+    application: &Application,
     services: &[Service],
     kind: &Kind,
     deadline: Instant,
 ) -> Outcome<usize> {
+    let topic = format!("{}{}", application.prefix, kind.topic);
     loop {
-        let records = last_records(broker, kind.topic)?;
+        let records = last_records(broker, &topic, application.partitions)?;
         if records.is_empty() {
-            return Err(format!("{} holds nothing", kind.topic).into());
+            return Err(format!("{topic} holds nothing").into());
         }
         let differing: Vec<_> = records
             .iter()
@@ -94,16 +103,9 @@ fn judged(value: &Value) -> Value {
 }
 
 fn ask(services: &[Service], path: &str) -> Option<Value> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(5)))
-        .build()
-        .into();
     services.iter().find_map(|service| {
-        let url = format!("http://127.0.0.1:{}/{path}", service.port);
-        let mut answer = agent.get(&url).call().ok()?;
-        let text = answer.body_mut().read_to_string().ok()?;
-        if answer.status() != 200 {
+        let (status, text) = http::get(service.port, path)?;
+        if status != 200 {
             return None;
         }
         let answer: Value = serde_json::from_str(&text).ok()?;
@@ -111,8 +113,8 @@ fn ask(services: &[Service], path: &str) -> Option<Value> {
     })
 }
 
-fn last_records(broker: &Broker, topic: &str) -> Outcome<BTreeMap<String, Value>> {
-    let partitions: Vec<_> = (0..8).map(|n| TopicPartition::new(topic, n)).collect();
+fn last_records(broker: &Broker, topic: &str, partitions: i32) -> Outcome<BTreeMap<String, Value>> {
+    let partitions: Vec<_> = (0..partitions).map(|n| TopicPartition::new(topic, n)).collect();
     let marks = broker.log.watermarks(&partitions, Isolation::ReadCommitted)?;
     let from: Vec<_> = partitions.iter().zip(&marks).map(|(p, m)| (p.clone(), m.low)).collect();
     let mut reader = broker.log.reader(&from, Isolation::ReadCommitted)?;

@@ -1,0 +1,51 @@
+//! The scenarios, in the order in which they run.
+
+mod api;
+mod broker;
+mod disk;
+mod identity;
+mod long;
+mod members;
+mod pressure;
+mod storm;
+
+use crate::{live::Outcome, round::Round};
+
+pub struct Scenario {
+    pub name: String,
+    pub run: Box<dyn Fn(&mut Round<'_>) -> Outcome>,
+}
+
+impl Scenario {
+    fn new(name: &str, run: impl Fn(&mut Round<'_>) -> Outcome + 'static) -> Self {
+        Self { name: name.to_owned(), run: Box::new(run) }
+    }
+}
+
+/// What `make test` runs too.
+pub const SMOKE: &str = "smoke";
+/// What the long mode repeats.
+pub const STORM: &str = "storm";
+
+pub fn all() -> Vec<Scenario> {
+    let mut all = vec![Scenario::new(SMOKE, api::smoke)];
+    all.extend(api::scenarios());
+    all.push(Scenario::new("transactions-30-percent", api::transactions_by_chance));
+    all.push(Scenario::new("kill", members::kill));
+    all.push(Scenario::new("zombie", members::zombie));
+    all.push(Scenario::new("scale-1-4-2-3-1", members::scale));
+    all.push(Scenario::new("rolling-restart", members::rolling_restart));
+    all.push(Scenario::new("cut-off-in-a-rebalance", members::cut_off_in_a_rebalance));
+    all.push(Scenario::new("one-identity-twice", identity::twice));
+    all.push(Scenario::new("broker-restart", broker::restart));
+    all.push(Scenario::new("broker-kill", broker::kill));
+    all.push(Scenario::new("broker-away", broker::away));
+    all.push(Scenario::new("broker-frozen", broker::frozen));
+    all.push(Scenario::new("full-disk", disk::full));
+    all.push(Scenario::new("stalled-downstream", pressure::stalled_downstream));
+    all.push(Scenario::new("slow-broker", pressure::slow_broker));
+    all.push(Scenario::new("hot-key", pressure::hot_key));
+    all.push(Scenario::new(STORM, storm::storm));
+    all.push(Scenario::new("long", long::long));
+    all
+}

@@ -1,0 +1,25 @@
+//! What tests on a real Kafka share: a broker of their own, running processes, traffic, and the
+//! questions asked afterwards.
+
+pub mod broker;
+pub mod feed;
+pub mod http;
+pub mod process;
+pub mod verify;
+pub mod views;
+
+use std::error::Error;
+
+pub type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// The names and counts of one application on a broker.
+#[derive(Clone, Debug)]
+pub struct Application {
+    pub id: String,
+    /// The topic its notifications come in.
+    pub input: String,
+    /// Before the name of every output topic.
+    pub prefix: String,
+    /// Of every topic.
+    pub partitions: i32,
+}
