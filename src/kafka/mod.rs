@@ -47,7 +47,9 @@ pub struct KafkaSettings {
     pub transaction_timeout_ms: u32,
     /// Of the classic group protocol; heartbeats come three times as often.
     pub session_timeout_ms: u32,
-    /// A worker that does not poll for so long loses its membership.
+    /// A worker that does not poll for so long loses its membership. The group waits so long for
+    /// a member to join again, and a member so long for the group's answer to that: a connection
+    /// that dies without a word at this moment costs as much. Turns are bounded by seconds.
     pub max_poll_interval_ms: u32,
     /// Prefetched records of one partition, in bytes.
     pub fetch_partition_bytes_max: usize,
@@ -66,7 +68,7 @@ impl KafkaSettings {
             group: group.to_owned(),
             transaction_timeout_ms: 10_000,
             session_timeout_ms: 10_000,
-            max_poll_interval_ms: 300_000,
+            max_poll_interval_ms: 60_000,
             fetch_partition_bytes_max: 4 << 20,
             request_timeout_ms: 10_000,
             replication_factor: -1,

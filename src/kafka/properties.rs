@@ -76,6 +76,8 @@ pub fn reading(settings: &KafkaSettings, group: &str, isolation: Isolation) -> C
         ("reconnect.backoff.ms", "20"),
         ("reconnect.backoff.max.ms", "1000"),
         ("topic.metadata.propagation.max.ms", "5000"),
+        // Where a connection has died without a word, this is how long a partition stands still.
+        ("socket.timeout.ms", "10000"),
     ];
     let mut config = common(settings, &defaults);
     let level = match isolation {
@@ -103,7 +105,11 @@ pub fn member(settings: &KafkaSettings, member: &Member) -> ClientConfig {
     if let Some(id) = &member.instance_id {
         config.set("group.instance.id", id);
     }
-    config.set("max.poll.interval.ms", settings.max_poll_interval_ms.to_string());
+    if !settings.properties.contains_key("max.poll.interval.ms") {
+        // librdkafka refuses one that is shorter than a session.
+        let interval_ms = settings.max_poll_interval_ms.max(settings.session_timeout_ms);
+        config.set("max.poll.interval.ms", interval_ms.to_string());
+    }
     let is_consumer_protocol =
         settings.properties.get("group.protocol").is_some_and(|protocol| protocol == "consumer");
     if is_consumer_protocol {
@@ -185,6 +191,21 @@ mod tests {
     fn unknown_names_and_values_are_refused() {
         assert!(refused("bootstrap.server", "a:1").is_some());
         assert!(refused("linger.ms", "soon").is_some());
+    }
+
+    #[test]
+    fn a_member_may_poll_as_rarely_as_its_session_lasts_and_as_the_user_says() {
+        let interval = |settings: &KafkaSettings| {
+            let id = Member { group: "g".to_owned(), instance_id: None };
+            member(settings, &id).get("max.poll.interval.ms").map(str::to_owned)
+        };
+        let mut settings = KafkaSettings::new("a:1", "g");
+        assert_eq!(interval(&settings).as_deref(), Some("60000"));
+        settings.session_timeout_ms = 90_000;
+        assert_eq!(interval(&settings).as_deref(), Some("90000"));
+        let longer = ("max.poll.interval.ms".to_owned(), "120000".to_owned());
+        settings.properties.extend([longer]);
+        assert_eq!(interval(&settings).as_deref(), Some("120000"));
     }
 
     #[test]

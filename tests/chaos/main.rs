@@ -3,7 +3,7 @@
 //! Without a word from outside only the proxy and one scenario are tested. `make chaos` runs them
 //! all; it sets these variables:
 //!
-//! - `APLOMB_CHAOS` the name of a scenario, `all`, or `storms`
+//! - `APLOMB_CHAOS` names of scenarios with commas between them, `all`, `storms`, or `names`
 //! - `APLOMB_CHAOS_HOURS` how long storms go on
 //! - `APLOMB_CHAOS_SEED` decides everything that is left to chance
 
@@ -57,7 +57,7 @@ fn every_scenario() -> Outcome {
     let chosen = match what.as_str() {
         "all" => scenarios::all(),
         "storms" => vec![find(STORM)?],
-        name => vec![find(name)?],
+        names => names.split(',').map(find).collect::<Outcome<_>>()?,
     };
     let Some(world) = World::start(seed())? else { return Ok(()) };
     if what == "storms" {

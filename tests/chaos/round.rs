@@ -284,10 +284,7 @@ impl<'a> Round<'a> {
         self.lift();
         self.end_feed()?;
         self.say(&format!("{} notifications fed", self.fed));
-        let handled = self.world.broker.wait_until_handled(&self.application, limit);
-        self.check_alive()?;
-        handled?;
-        self.say("all handled");
+        self.wait_handled(limit)?;
         self.wait_ready()?;
         let views = Duration::from_secs(60);
         let same = views::compare(&self.world.broker, &self.application, &self.services, views)?;
@@ -298,6 +295,15 @@ impl<'a> Round<'a> {
             }
         }
         self.verify()
+    }
+
+    /// What was fed has gone through all stages.
+    pub fn wait_handled(&mut self, limit: Duration) -> Outcome {
+        let handled = self.world.broker.wait_until_handled(&self.application, limit);
+        self.check_alive()?;
+        handled?;
+        self.say("all handled");
+        Ok(())
     }
 
     pub fn verify(&mut self) -> Outcome {

@@ -138,7 +138,7 @@ impl Service {
 
     pub fn last_lines(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().rev().take(200).collect();
+        let lines: Vec<&str> = text.lines().rev().take(60).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 }

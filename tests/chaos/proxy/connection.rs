@@ -62,6 +62,7 @@ impl Connection {
         // A side that closed or broke off takes the other with it.
         drop(outcome);
         self.cut();
+        self.waiting().drain().for_each(|(_, laid)| laid.forgo());
     }
 
     fn requests(self: &Arc<Self>, table: &Table) -> io::Result<()> {

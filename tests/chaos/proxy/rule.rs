@@ -41,7 +41,7 @@ pub enum Moment {
 pub enum Often {
     /// Every n-th.
     Every(u64),
-    /// The n-th, once.
+    /// The n-th, or the next that can, once.
     Nth(u64),
     /// Each with this probability.
     Chance(f64),
@@ -153,12 +153,22 @@ impl Laid {
             return false;
         }
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        let is_due = match self.rule.often {
-            Often::Every(n) => call % n.max(1) == 0,
-            Often::Nth(n) => call == n,
-            Often::Chance(chance) => random.random_bool(chance),
+        let (is_due, most) = match self.rule.often {
+            Often::Every(n) => (call % n.max(1) == 0, self.rule.most),
+            Often::Nth(n) => (call >= n, 1),
+            Often::Chance(chance) => (random.random_bool(chance), self.rule.most),
         };
-        is_due && self.chosen.fetch_add(1, Ordering::SeqCst) < self.rule.most
+        // One thread at a time comes here, but `forgo` may come in between.
+        let may = is_due && self.chosen.load(Ordering::SeqCst) < most;
+        if may {
+            self.chosen.fetch_add(1, Ordering::SeqCst);
+        }
+        may
+    }
+
+    /// A chosen request went down with its connection before the fault could happen.
+    pub fn forgo(&self) {
+        self.chosen.fetch_sub(1, Ordering::SeqCst);
     }
 
     pub fn count(&self) {

@@ -210,7 +210,7 @@ fn rules_fire_as_often_as_they_say() -> Outcome {
     for (often, most, least_fired, most_fired) in [
         (Often::Every(3), u64::MAX, 20, 20),
         (Often::Every(1), 5, 5, 5),
-        (Often::Nth(7), u64::MAX, 1, 1),
+        (Often::Nth(7), 3, 1, 1),
         (Often::Nth(61), u64::MAX, 0, 0),
         (Often::Chance(0.3), u64::MAX, 8, 30),
         (Often::Chance(1.0), u64::MAX, 60, 60),
@@ -223,6 +223,24 @@ fn rules_fire_as_often_as_they_say() -> Outcome {
         let fired = laid.fired();
         assert!((least_fired..=most_fired).contains(&fired), "{often:?}: {fired}");
     }
+    Ok(())
+}
+
+/// Two requests are under way when the answer to the first is cut off.
+#[test]
+fn a_fault_that_went_down_with_its_connection_is_made_up_for() -> Outcome {
+    let (_broker, proxy) = start()?;
+    let laid = proxy.lay(Rule::new(&[Api::EndTxn], Moment::After, Action::Cut).at_most(2));
+    let mut client = Client::connect(&proxy)?;
+    client.0.write_all(&[request(END_TXN, 1, "p0"), request(END_TXN, 2, "p0")].concat())?;
+    assert_eq!(client.hear(), Heard::Closed);
+    let mut tries = 0;
+    while laid.fired() < 2 {
+        assert_eq!(Client::connect(&proxy)?.call(END_TXN, 3)?, Heard::Closed);
+        tries += 1;
+        assert!(tries <= 2);
+    }
+    assert_eq!(Client::connect(&proxy)?.call(END_TXN, 4)?, Heard::Answer(4));
     Ok(())
 }
 

@@ -38,6 +38,8 @@ const PER_SECOND: u32 = 400;
 const FIRED: Duration = Duration::from_secs(60);
 /// Beyond the session time-out of six seconds.
 const LATE_HEARTBEAT: Duration = Duration::from_secs(8);
+/// The longest time-out is that of joining a group.
+const HEALED: Duration = Duration::from_secs(120);
 const LATE: Duration = Duration::from_secs(2);
 
 pub fn scenarios() -> Vec<Scenario> {
@@ -76,11 +78,11 @@ fn by_api(
         Delay(_) => 3,
         Cut => 6,
     };
+    let often = match rhythm {
+        Rhythm::Steady(n) => Often::Every(n),
+        Rhythm::AtRestart => Often::Every(1),
+    };
     for moment in moments {
-        let often = match rhythm {
-            Rhythm::Steady(n) => Often::Every(n),
-            Rhythm::AtRestart => Often::Every(1),
-        };
         let rule = Rule::new(&[api], *moment, action).often(often).at_most(most);
         round.say(&format!("{rule}, up to {most} times"));
         let laid = round.lay(rule);
@@ -92,8 +94,13 @@ fn by_api(
                 round.wait_fired(&laid, most.min(2), FIRED)?;
             }
         }
-        round.wait_ready()?;
     }
+    if action == BlackHole {
+        // Nothing but their own time-outs tells the processes. The rules stay: lifting one would.
+        round.end_feed()?;
+        round.wait_handled(HEALED)?;
+    }
+    round.wait_ready()?;
     round.settle()
 }
 
