@@ -25,7 +25,8 @@ use crate::{
 
 /// A condition is looked at so often.
 const STEP: Duration = Duration::from_millis(50);
-pub const READY: Duration = Duration::from_secs(60);
+/// Joining a group over a connection that is dead takes a minute to fail.
+pub const READY: Duration = Duration::from_secs(90);
 /// From the last fault until all is handled.
 pub const SETTLED: Duration = Duration::from_secs(120);
 

@@ -34,6 +34,8 @@ enum Rhythm {
 }
 
 const PER_SECOND: u32 = 400;
+/// So much goes on coming in after the last fault.
+const AFTERWARDS: usize = 600;
 /// A fault that the traffic brings about.
 const FIRED: Duration = Duration::from_secs(60);
 /// Beyond the session time-out of six seconds.
@@ -95,10 +97,18 @@ fn by_api(
             }
         }
     }
-    if action == BlackHole {
+    match action {
         // Nothing but their own time-outs tells the processes. The rules stay: lifting one would.
-        round.end_feed()?;
-        round.wait_handled(HEALED)?;
+        BlackHole => {
+            round.wait_fed(round.fed_so_far() + AFTERWARDS)?;
+            round.end_feed()?;
+            round.wait_handled(HEALED)?;
+        }
+        Delay(late) => {
+            round.pass(late);
+            round.wait_fed(round.fed_so_far() + AFTERWARDS)?;
+        }
+        Cut => round.wait_fed(round.fed_so_far() + AFTERWARDS)?,
     }
     round.wait_ready()?;
     round.settle()
