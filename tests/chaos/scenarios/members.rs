@@ -6,13 +6,15 @@ use rand::Rng;
 
 use crate::{
     live::Outcome,
-    proxy::{Action, Api, Moment, Rule},
+    proxy::{Action, Api, Moment, Often, Rule},
     round::{READY, Round, Setup, client},
 };
 
 const PER_SECOND: u32 = 400;
 /// Of four stages with four partitions each.
 const TASKS: usize = 16;
+/// Of each process.
+const WORKERS: u64 = 2;
 
 /// `kill -9`, ten times, at moments that the seed decides.
 pub fn kill(round: &mut Round<'_>) -> Outcome {
@@ -43,7 +45,7 @@ pub fn zombie(round: &mut Round<'_>) -> Outcome {
         if heir.len() != TASKS {
             return Err(format!("the other took {} of {TASKS} tasks", heir.len()).into());
         }
-        round.wait_ready()?;
+        wait_shared(round)?;
     }
     round.settle()
 }
@@ -121,24 +123,48 @@ pub fn rolling_restart(round: &mut Round<'_>) -> Outcome {
 /// A static member vanishes from the network while the group rebalances, stays away beyond its
 /// session, and comes back as if nothing had been.
 pub fn cut_off_in_a_rebalance(round: &mut Round<'_>) -> Outcome {
+    cut_off(round, 1)
+}
+
+/// As above, after it gave partitions up, and before it joined the round that hands them out.
+pub fn cut_off_between_rounds(round: &mut Round<'_>) -> Outcome {
+    cut_off(round, 1 + WORKERS)
+}
+
+fn cut_off(round: &mut Round<'_>, join: u64) -> Outcome {
     const AWAY: Duration = Duration::from_secs(15);
-    let setup = Setup::new(2).fixed();
-    round.begin(&setup)?;
-    round.feed(PER_SECOND);
-    wait_shared(round)?;
-    let third = round.add_service(&setup)?;
     let name = client(1);
-    let joins = round.world.proxy.seen(&name, Api::JoinGroup);
-    round.start(third)?;
-    round.wait("process 1 joins again", READY, |round| {
-        Ok(round.world.proxy.seen(&client(1), Api::JoinGroup) > joins)
-    })?;
+    rebalance_until(round, join)?;
     round.say("process 1 is cut off");
-    let rule = |moment| Rule::new(&[], moment, Action::BlackHole).of_client(&name);
-    round.lay(rule(Moment::Before));
+    round.lay(Rule::new(&[], Moment::Before, Action::BlackHole).of_client(&name));
     round.pass(AWAY);
     round.lift();
     round.say("process 1 is let back");
     wait_shared(round)?;
     round.settle()
+}
+
+/// A static member dies after it gave partitions up, and before it joined the round that hands them
+/// out; it starts again within its session.
+pub fn kill_between_rounds(round: &mut Round<'_>) -> Outcome {
+    rebalance_until(round, 1 + WORKERS)?;
+    round.kill(1)?;
+    round.lift();
+    round.start(1)?;
+    wait_shared(round)?;
+    round.settle()
+}
+
+/// Two static members run, a third comes, and of the calls with which process 1 joins the group
+/// again the given one is swallowed.
+fn rebalance_until(round: &mut Round<'_>, join: u64) -> Outcome {
+    let setup = Setup::new(2).fixed();
+    round.begin(&setup)?;
+    round.feed(PER_SECOND);
+    wait_shared(round)?;
+    let third = round.add_service(&setup)?;
+    let rule = Rule::new(&[Api::JoinGroup], Moment::Before, Action::BlackHole);
+    let laid = round.lay(rule.of_client(&client(1)).often(Often::Nth(join)));
+    round.start(third)?;
+    round.wait_fired(&laid, 1, READY)
 }

@@ -36,6 +36,8 @@ pub fn all() -> Vec<Scenario> {
     all.push(Scenario::new("scale-1-4-2-3-1", members::scale));
     all.push(Scenario::new("rolling-restart", members::rolling_restart));
     all.push(Scenario::new("cut-off-in-a-rebalance", members::cut_off_in_a_rebalance));
+    all.push(Scenario::new("cut-off-between-rounds", members::cut_off_between_rounds));
+    all.push(Scenario::new("kill-between-rounds", members::kill_between_rounds));
     all.push(Scenario::new("one-identity-twice", identity::twice));
     all.push(Scenario::new("broker-restart", broker::restart));
     all.push(Scenario::new("broker-kill", broker::kill));

@@ -11,9 +11,11 @@ use crate::{
 
 const LAG: &str = "aplomb_task_lag_records";
 const REBALANCES: &str = "aplomb_rebalances_total";
-/// Between the beginning of the pressure and any moment of it: prefetched records and write
-/// buffers may fill up, nothing else may grow.
-const GROWTH_MIB_MAX: u64 = 160;
+/// The budget of the state database by default, and 128 MiB for all else.
+const RSS_MIB_MAX: u64 = 256 + 128;
+/// Prefetched records and write buffers fill up at first. In the last third of the pressure nothing
+/// may grow any more.
+const GROWTH_MIB_MAX: u64 = 32;
 
 /// What was seen under pressure.
 struct Seen {
@@ -40,14 +42,16 @@ fn watched(round: &mut Round<'_>, time: Duration) -> Outcome<Seen> {
 }
 
 fn judge(round: &Round<'_>, seen: &Seen, lag_least: f64) -> Outcome {
-    let first = seen.rss_mib.first().copied().unwrap_or(0);
-    let most = seen.rss_mib.iter().max().copied().unwrap_or(0);
+    let last_third = seen.rss_mib.len() * 2 / 3;
+    let (early, late) = seen.rss_mib.split_at(last_third);
+    let most = |rss: &[u64]| rss.iter().max().copied().unwrap_or(0);
+    let (early, late) = (most(early), most(late));
     round.say(&format!(
-        "memory {first} to {most} MiB, lag up to {}, {} events of the group",
+        "memory up to {early} MiB, then {late} MiB, lag up to {}, {} events of the group",
         seen.lag_max, seen.rebalances
     ));
-    if most > first + GROWTH_MIB_MAX {
-        return Err(format!("memory grew from {first} to {most} MiB: {:?}", seen.rss_mib).into());
+    if late > early + GROWTH_MIB_MAX || early.max(late) > RSS_MIB_MAX {
+        return Err(format!("memory grew: {:?} MiB", seen.rss_mib).into());
     }
     if seen.rebalances > 0.0 {
         return Err(format!("{} events of the group", seen.rebalances).into());
