@@ -104,7 +104,9 @@ impl<L: Log> Worker<L> {
                 (Kept::At(ours), Committed::At { next, .. }) if next == ours => {}
                 (Kept::Unsaid, Committed::None) => {}
                 // Somebody else's, or our own of before. Nothing is handled until it is known.
-                (_, Committed::Unstable) => return self.abort("an offset of a kept task is unstable"),
+                (_, Committed::Unstable) => {
+                    return self.abort("an offset of a kept task is unstable");
+                }
                 (ours, theirs) => {
                     tracing::warn!(partition = %input, ?ours, ?theirs, "kept task was lost meanwhile");
                     lost.push(input);

@@ -142,8 +142,7 @@ impl Disk {
 }
 
 fn takes_one(left: &AtomicU32) -> bool {
-    let taken =
-        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+    let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
     taken.is_ok()
 }
 

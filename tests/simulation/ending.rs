@@ -103,7 +103,8 @@ impl World {
             // A process that stopped was started again, with faults of its own.
             (0..self.processes.len()).for_each(|name| self.calm(name));
             let owned: usize = self.workers().map(|worker| worker.tasks().len()).sum();
-            let is_whole = owned == self.inputs.len() && self.workers().all(|worker| is_whole(worker));
+            let is_whole =
+                owned == self.inputs.len() && self.workers().all(|worker| is_whole(worker));
             step_ms = if is_whole { QUIET_STEP_MS } else { STEP_MS };
             let is_settled = self.workers().all(|worker| worker.is_settled());
             let is_calm = turn == Turn::Idle && is_settled && is_whole;
@@ -112,7 +113,8 @@ impl World {
                 return Ok(());
             }
         }
-        let states: Vec<String> = self.workers().flat_map(|worker| worker.tasks()).map(of).collect();
+        let states: Vec<String> =
+            self.workers().flat_map(|worker| worker.tasks()).map(of).collect();
         let detail = format!("no end after {ROUNDS_MAX} rounds: {}", states.join(", "));
         Err(Violation::of("TASK-SETTLES", detail))
     }

@@ -98,7 +98,8 @@ impl World {
         if let Some(seat) = self.seat_mut(process, number) {
             seat.hooks.kill_at(point, after);
         }
-        self.trace.say(|| format!("p{process}.{number} will be killed at {point:?}, {after} later"));
+        self.trace
+            .say(|| format!("p{process}.{number} will be killed at {point:?}, {after} later"));
         Ok(())
     }
 
@@ -110,7 +111,8 @@ impl World {
         {
             seat.hooks.pause_at(point, after);
         }
-        self.trace.say(|| format!("p{process}.{number} will stand still at {point:?}, {after} later"));
+        self.trace
+            .say(|| format!("p{process}.{number} will stand still at {point:?}, {after} later"));
         Ok(())
     }
 

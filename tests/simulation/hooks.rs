@@ -215,9 +215,13 @@ impl Hooks {
         match kind {
             _ if is_question => before(Class::Retry),
             0 => before(Class::Retry),
-            1 if self.blames_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(1)
-            }).is_ok() => before(Class::Abort),
+            1 if self
+                .blames_left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                .is_ok() =>
+            {
+                before(Class::Abort)
+            }
             1 | 2 => Fault::Before(Error {
                 blameless: true,
                 ..Error::new(Class::Abort, "the simulator wants it so")

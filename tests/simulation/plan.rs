@@ -47,11 +47,8 @@ impl Plan {
     /// The plan of a seed, and the randomness for the rest of the run.
     pub fn of(seed: u64) -> Outcome<(Self, SmallRng)> {
         let mut random = SmallRng::seed_from_u64(seed);
-        let kind = if seed % COMMERCE_EVERY == COMMERCE_EVERY - 1 {
-            Kind::Commerce
-        } else {
-            Kind::Words
-        };
+        let kind =
+            if seed % COMMERCE_EVERY == COMMERCE_EVERY - 1 { Kind::Commerce } else { Kind::Words };
         let is_static = random.random_bool(0.4);
         let silent = is_static && random.random_bool(0.6);
         let transaction_timeout_ms = if random.random_bool(0.5) { 1_500 } else { 6_000 };

@@ -140,9 +140,7 @@ impl Refold {
             let missing = ours.iter().find(|entry| !theirs.contains(entry));
             let unexpected = theirs.iter().find(|entry| !ours.contains(entry));
             let text = |entry: Option<&(Vec<u8>, Vec<u8>)>| {
-                entry.map(|(key, value)| {
-                    format!("{:?} = {value:?}", String::from_utf8_lossy(key))
-                })
+                entry.map(|(key, value)| format!("{:?} = {value:?}", String::from_utf8_lossy(key)))
             };
             let (label, at) = (exhibit.label, exhibit.at);
             let detail = format!(

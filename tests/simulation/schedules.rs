@@ -44,7 +44,7 @@ pub fn run_all(seeds: std::ops::Range<u64>) -> (Vec<(u64, Violation)>, Summary) 
             if seed >= seeds.end {
                 return (failed, sum);
             }
-        match run(seed, Switch::default(), Trace::default()) {
+            match run(seed, Switch::default(), Trace::default()) {
                 Ok(summary) => sum.add(&summary),
                 Err(violation) => failed.push((seed, violation)),
             }
@@ -67,7 +67,8 @@ pub fn run_all(seeds: std::ops::Range<u64>) -> (Vec<(u64, Violation)>, Summary) 
 fn whatever_happens_every_input_counts_once() {
     if let Some(seed) = number("SEED") {
         // What the workers say themselves, between the steps.
-        let to_stdout = tracing_subscriber::fmt().with_writer(std::io::stdout).without_time().with_ansi(false);
+        let to_stdout =
+            tracing_subscriber::fmt().with_writer(std::io::stdout).without_time().with_ansi(false);
         to_stdout.with_max_level(tracing::Level::INFO).with_target(false).init();
         match run(seed, Switch::default(), Trace::printed()) {
             Ok(summary) => println!("seed {seed}: {summary:?}"),
