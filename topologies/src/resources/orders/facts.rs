@@ -42,6 +42,18 @@ pub enum Fact {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Created {
     pub order_number: Option<String>,
+    pub stated: Stated,
+    /// By [`Dimension`].
+    pub states: [Option<State>; 3],
+    pub lines: Vec<CreatedLine>,
+    pub deliveries: Vec<Delivery>,
+    pub payments: Vec<String>,
+}
+
+/// What its creation states of an order, and the order keeps: part of the stored form, in this
+/// place and sequence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stated {
     pub created_at: Option<Timestamp>,
     pub completed_at: Option<Timestamp>,
     pub customer_id: Option<String>,
@@ -50,11 +62,6 @@ pub struct Created {
     pub origin: Option<String>,
     pub custom_state: Option<String>,
     pub total: Option<Money>,
-    /// By [`Dimension`].
-    pub states: [Option<State>; 3],
-    pub lines: Vec<CreatedLine>,
-    pub deliveries: Vec<Delivery>,
-    pub payments: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,8 +208,7 @@ fn created(payload: &str) -> Result<Created, Rejection> {
         given(Dimension::Shipment, order.shipment_state.as_ref())?,
     ];
     let payments = order.payment_info.into_iter().flat_map(|info| info.payments);
-    Ok(Created {
-        order_number: owned(order.order_number),
+    let stated = Stated {
         created_at: instant(order.created_at.as_ref()),
         completed_at: instant(order.completed_at.as_ref()),
         customer_id: owned(order.customer_id),
@@ -211,6 +217,10 @@ fn created(payload: &str) -> Result<Created, Rejection> {
         origin: owned(order.origin),
         custom_state: order.state.map(|state| state.id.0.into_owned()),
         total: order.total_price.map(Money::from),
+    };
+    Ok(Created {
+        order_number: owned(order.order_number),
+        stated,
         states,
         lines,
         deliveries: deliveries?,

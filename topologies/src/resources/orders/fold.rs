@@ -10,14 +10,12 @@ use aplomb_state::ids::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    facts::{Created, Delivery, DeliveryItem, Fact},
+    facts::{Created, Delivery, DeliveryItem, Fact, Stated},
     outcomes::{Code, Condition, Event, EventKind, EventLine, Outcome},
     rules,
     transitions::{Dimension, State},
 };
-use crate::{
-    messages::skus::InventoryMode, outputs::Money, resources::delivered::Head, settings::Rules,
-};
+use crate::{messages::skus::InventoryMode, resources::delivered::Head, settings::Rules};
 
 /// What the messages of an order amount to. A function of them and of nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,14 +29,7 @@ pub struct Order {
     pub holds_nothing: bool,
     pub order_number: Option<String>,
     pub version: u64,
-    pub created_at: Option<Timestamp>,
-    pub completed_at: Option<Timestamp>,
-    pub customer_id: Option<String>,
-    pub store_key: Option<String>,
-    pub country: Option<String>,
-    pub origin: Option<String>,
-    pub custom_state: Option<String>,
-    pub total: Option<Money>,
+    pub stated: Stated,
     /// As reported, by [`Dimension`].
     pub states: [Option<State>; 3],
     pub legal: [Option<State>; 3],
@@ -130,14 +121,8 @@ impl Order {
         if created.order_number.is_some() {
             self.order_number.clone_from(&created.order_number);
         }
-        self.created_at = Some(created.created_at.unwrap_or(head.created_at));
-        self.completed_at = created.completed_at;
-        self.customer_id.clone_from(&created.customer_id);
-        self.store_key.clone_from(&created.store_key);
-        self.country.clone_from(&created.country);
-        self.origin.clone_from(&created.origin);
-        self.custom_state.clone_from(&created.custom_state);
-        self.total.clone_from(&created.total);
+        self.stated.clone_from(&created.stated);
+        self.stated.created_at.get_or_insert(head.created_at);
         self.states = created.states;
         // States that come with the creation are accepted as given.
         self.legal = created.states;
@@ -202,7 +187,7 @@ impl Order {
             *state = Some(to);
         }
         if dimension == Dimension::Order && to == State::Complete && from != Some(to) {
-            self.completed_at = Some(head.created_at);
+            self.stated.completed_at = Some(head.created_at);
         }
         self.settle_lines();
         rules::judge_change(self, dimension, from, to, rules, outcomes);

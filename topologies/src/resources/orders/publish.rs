@@ -149,7 +149,7 @@ impl OrderRow {
         detail: &str,
     ) -> Result<(), Rejection> {
         let at_risk = matches!(condition.code, Code::ShippedUnpaid | Code::CancelledAfterShip);
-        let total = self.order.total.as_ref().filter(|_| at_risk);
+        let total = self.order.stated.total.as_ref().filter(|_| at_risk);
         let raise = Raise {
             key: subject.who.case(condition.code.name(), &condition.discriminator),
             flow: ctx.trace().flow.clone(),
@@ -181,7 +181,7 @@ impl OrderRow {
             sku: sku.clone(),
             location: location_of(line.location.as_ref()).to_owned(),
             revision: self.revision,
-            ordered_at: self.order.created_at.unwrap_or(subject.at),
+            ordered_at: self.order.stated.created_at.unwrap_or(subject.at),
             ordered: line.ordered,
             cancelled: line.cancelled,
             shipped: line.shipped,

@@ -85,7 +85,7 @@ pub(super) fn event(
         lines: lines.collect(),
         quantity: (!event.lines.is_empty())
             .then(|| event.lines.iter().map(|line| line.quantity).sum()),
-        amount: row.order.total.as_ref().filter(|_| event.kind == EventKind::OrderPlaced),
+        amount: row.order.stated.total.as_ref().filter(|_| event.kind == EventKind::OrderPlaced),
         cause: CauseShape::from(cause),
         at: Iso(at),
     };

@@ -92,7 +92,7 @@ struct Payment<'a> {
 
 /// The order's JSON. `None`: it was deleted.
 pub(super) fn render(row: &OrderRow, project: &str, order_id: &str) -> Option<Vec<u8>> {
-    let order = &row.order;
+    let (order, stated) = (&row.order, &row.order.stated);
     if row.ended.is_some() {
         return None;
     }
@@ -103,18 +103,18 @@ pub(super) fn render(row: &OrderRow, project: &str, order_id: &str) -> Option<Ve
         version: order.version,
         sequence: row.sequence.last(),
         states: states(order.states),
-        state: order.custom_state.as_deref(),
+        state: stated.custom_state.as_deref(),
         last_legal: states(order.legal),
-        total: order.total.as_ref(),
+        total: stated.total.as_ref(),
         lines: order.lines.iter().map(|line| render_line(row, line)).collect(),
         payments: order.payments.iter().map(|payment_id| Payment { payment_id }).collect(),
         open_codes: row.open_codes(),
-        created_at: order.created_at.map(Iso),
-        completed_at: order.completed_at.map(Iso),
-        store_key: order.store_key.as_deref(),
-        country: order.country.as_deref(),
-        origin: order.origin.as_deref(),
-        customer_id: order.customer_id.as_deref(),
+        created_at: stated.created_at.map(Iso),
+        completed_at: stated.completed_at.map(Iso),
+        store_key: stated.store_key.as_deref(),
+        country: stated.country.as_deref(),
+        origin: stated.origin.as_deref(),
+        customer_id: stated.customer_id.as_deref(),
         partial: row.sequence.is_partial(),
         incomplete: order.incomplete,
         as_of: order.as_of.map(Iso),
