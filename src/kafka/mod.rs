@@ -1,11 +1,12 @@
 //! The log on Apache Kafka, through librdkafka.
 //!
 //! Layout: `native` makes librdkafka safe to call; `consumer`, `input` and `leave` are a group
-//! member; `producer` is a transactional producer; `reader` reads outside any group; `ends`
-//! watches where partitions end; `ask` and `admin` are questions; `properties` says what may be
-//! configured; `error` says what errors mean.
+//! member; `producer` is a transactional producer, and `aside` keeps what may hang from its worker;
+//! `reader` reads outside any group; `ends` watches where partitions end; `ask` and `admin` are
+//! questions; `properties` says what may be configured; `error` says what errors mean.
 
 mod admin;
+mod aside;
 mod ask;
 mod consumer;
 mod ends;

@@ -14,16 +14,28 @@ use rdkafka::ClientConfig;
 use rdkafka_sys::RDKafkaErrorCode as Code;
 
 use super::{
+    aside::Aside,
     error::{During, classify, is_unanswered},
     native::{Client, ClientEvents, Failure, GroupMetadata, Partitions, transaction::Topic},
 };
 use crate::log::{Class, Error, Producer, ToSend};
 
+/// librdkafka keeps to a time-out within this, where it keeps to it at all.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// One transactional producer. Its topics go before its client.
 pub struct KafkaProducer {
     topics: Vec<(Arc<str>, Topic)>,
+    offsets: Aside<Offsets, Result<(), Failure>>,
     client: Arc<Client>,
     reports: Arc<Reports>,
+}
+
+/// What is sent for the group.
+struct Offsets {
+    list: Partitions,
+    group: GroupMetadata,
+    wait: Duration,
 }
 
 /// What librdkafka has said about sent records and about the cluster.
@@ -79,7 +91,11 @@ impl KafkaProducer {
         let reports = Arc::new(Reports::default());
         let client = Client::producer(config, Box::new(Arc::clone(&reports)))
             .map_err(|reason| Error::new(Class::Fatal, format!("producer: {reason}")))?;
-        Ok(Self { topics: Vec::new(), client, reports })
+        let sends = Arc::clone(&client);
+        let send = move |it: Offsets| sends.send_offsets(&it.list, &it.group, it.wait);
+        let offsets = Aside::start("offsets", send)
+            .map_err(|error| Error::new(Class::Fatal, format!("producer: thread: {error}")))?;
+        Ok(Self { topics: Vec::new(), offsets, client, reports })
     }
 
     fn fail(&self, failure: &Failure, what: &str) -> Error {
@@ -166,7 +182,12 @@ impl Producer for KafkaProducer {
             let added = list.add_with(&partition.topic, partition.partition, next.0, metadata);
             self.check(added, what)?;
         }
-        self.check(self.client.send_offsets(&list, group, wait), what)
+        let offsets = Offsets { list, group: group.clone(), wait };
+        let sent = self.offsets.ask(offsets, wait + GRACE).unwrap_or_else(|| {
+            let text = "no answer from librdkafka; this producer is left behind";
+            Err(Failure::new(Code::OperationTimedOut, text))
+        });
+        self.check(sent, what)
     }
 
     fn drain(&mut self, wait: Duration) -> Result<(), Error> {

@@ -231,7 +231,7 @@ impl Client {
     pub fn group_metadata(&self) -> Option<GroupMetadata> {
         // SAFETY: the handle is live; the answer is ours.
         NonNull::new(unsafe { sys::rd_kafka_consumer_group_metadata(self.raw()) })
-            .map(GroupMetadata)
+            .map(|raw| GroupMetadata(Arc::new(Metadata(raw))))
     }
 
     /// Begins to close a consumer; the queue must be served until `is_closed`.
@@ -271,15 +271,20 @@ impl Drop for Client {
     }
 }
 
-/// Member id and generation under which offsets are committed.
-pub struct GroupMetadata(NonNull<sys::rd_kafka_consumer_group_metadata_t>);
+/// Member id and generation under which offsets are committed. Clones share it.
+#[derive(Clone)]
+pub struct GroupMetadata(Arc<Metadata>);
+
+struct Metadata(NonNull<sys::rd_kafka_consumer_group_metadata_t>);
 
 // SAFETY: a plain value of librdkafka, not tied to a thread.
-unsafe impl Send for GroupMetadata {}
+unsafe impl Send for Metadata {}
+// SAFETY: nothing changes it.
+unsafe impl Sync for Metadata {}
 
 impl GroupMetadata {
     pub(super) fn raw(&self) -> *const sys::rd_kafka_consumer_group_metadata_t {
-        self.0.as_ptr()
+        self.0.0.as_ptr()
     }
 
     /// Empty while this is no member: under the newer protocol a client names itself before it
@@ -295,7 +300,7 @@ impl GroupMetadata {
     }
 }
 
-impl Drop for GroupMetadata {
+impl Drop for Metadata {
     fn drop(&mut self) {
         // SAFETY: ours, destroyed once.
         unsafe { sys::rd_kafka_consumer_group_metadata_destroy(self.0.as_ptr()) }
