@@ -54,6 +54,7 @@ fn is_stale(code: Code) -> bool {
             | Code::UnknownTopicOrPartition
             | Code::NotLeaderForPartition
             | Code::LeaderNotAvailable
+            | Code::FencedLeaderEpoch
     )
 }
 

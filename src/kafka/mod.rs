@@ -2,8 +2,9 @@
 //!
 //! Layout: `native` makes librdkafka safe to call; `consumer`, `input` and `leave` are a group
 //! member; `producer` is a transactional producer, and `aside` keeps what may hang from its worker;
-//! `reader` reads outside any group; `ends` watches where partitions end; `ask` and `admin` are
-//! questions; `properties` says what may be configured; `error` says what errors mean.
+//! `reader` reads outside any group; `ends` watches where partitions end; `keeper` looks after
+//! clients without a broker; `ask` and `admin` are questions; `properties` says what may be
+//! configured; `error` says what errors mean.
 
 mod admin;
 mod aside;
@@ -12,6 +13,7 @@ mod consumer;
 mod ends;
 mod error;
 mod input;
+mod keeper;
 mod leave;
 mod native;
 mod producer;
@@ -26,7 +28,7 @@ use std::{
 
 use aplomb_state::ids::{NextOffset, Timestamp, TopicPartition};
 
-use self::{admin::Admin, ends::Ends, native::Client};
+use self::{admin::Admin, ends::Ends, keeper::Keeper, native::Client};
 pub use self::{
     consumer::KafkaConsumer, native::GroupMetadata, producer::KafkaProducer,
     properties::check_properties, reader::KafkaReader,
@@ -86,6 +88,7 @@ struct Cluster {
     committed: Arc<Client>,
     uncommitted: Arc<Client>,
     ends: Arc<Ends>,
+    keeper: Arc<Keeper>,
     admin: Admin,
     /// Clients that ask what other groups have committed.
     groups: Mutex<HashMap<String, Arc<Client>>>,
@@ -94,6 +97,7 @@ struct Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.ends.stop();
+        self.keeper.stop();
     }
 }
 
@@ -114,8 +118,12 @@ impl KafkaLog {
         let admin = Admin::open(&properties::admin(&settings), wait)?;
         let ends = Ends::start(Arc::clone(&uncommitted))
             .map_err(|error| fatal(format!("thread: {error}")))?;
+        let keeper = Keeper::start().map_err(|error| fatal(format!("thread: {error}")))?;
+        keeper.keep(&committed);
+        keeper.keep(&uncommitted);
         let groups = Mutex::default();
-        Ok(Self(Arc::new(Cluster { settings, committed, uncommitted, ends, admin, groups })))
+        let cluster = Cluster { settings, committed, uncommitted, ends, keeper, admin, groups };
+        Ok(Self(Arc::new(cluster)))
     }
 
     /// Deletes everything before the given offsets.
@@ -155,6 +163,7 @@ impl KafkaLog {
         let config = properties::reading(&self.0.settings, name, Isolation::ReadCommitted);
         let client = Client::consumer(&config)
             .map_err(|reason| Error::new(Class::Fatal, format!("client: {reason}")))?;
+        self.0.keeper.keep(&client);
         groups.insert(name.to_owned(), Arc::clone(&client));
         Ok(client)
     }
@@ -172,11 +181,16 @@ impl Log for KafkaLog {
 
     fn consumer(&self, member: &Member) -> Result<Self::Consumer, Error> {
         let config = properties::member(&self.0.settings, member);
-        KafkaConsumer::open(&config, self.clone(), Arc::clone(&self.0.ends))
+        let consumer = KafkaConsumer::open(&config, self.clone(), Arc::clone(&self.0.ends))?;
+        self.0.keeper.keep(&consumer.client);
+        Ok(consumer)
     }
 
     fn producer(&self, transactional_id: &str) -> Result<Self::Producer, Error> {
-        KafkaProducer::open(&properties::producer(&self.0.settings, transactional_id))
+        let config = properties::producer(&self.0.settings, transactional_id);
+        let producer = KafkaProducer::open(&config)?;
+        self.0.keeper.keep(&producer.client);
+        Ok(producer)
     }
 
     fn reader(
@@ -185,7 +199,10 @@ impl Log for KafkaLog {
         isolation: Isolation,
     ) -> Result<Self::Reader, Error> {
         let settings = &self.0.settings;
-        KafkaReader::open(&properties::reading(settings, &settings.group, isolation), from)
+        let config = properties::reading(settings, &settings.group, isolation);
+        let reader = KafkaReader::open(&config, from)?;
+        self.0.keeper.keep(&reader.client);
+        Ok(reader)
     }
 
     fn watermarks(

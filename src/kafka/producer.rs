@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct KafkaProducer {
     topics: Vec<(Arc<str>, Topic)>,
     offsets: Aside<Offsets, Result<(), Failure>>,
-    client: Arc<Client>,
+    pub(super) client: Arc<Client>,
     reports: Arc<Reports>,
 }
 

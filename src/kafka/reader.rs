@@ -21,7 +21,7 @@ pub struct KafkaReader {
     /// Where the last message belonged; mostly the next one does, too.
     last: usize,
     queue: Queue,
-    client: Arc<Client>,
+    pub(super) client: Arc<Client>,
 }
 
 impl KafkaReader {

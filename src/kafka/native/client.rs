@@ -34,6 +34,8 @@ impl ClientEvents for Silent {
 /// One librdkafka client. Queues and messages must be gone before it is dropped.
 pub struct Client {
     raw: NonNull<sys::rd_kafka_t>,
+    /// Where it began.
+    bootstrap: CString,
     /// Called through a pointer while the client lives.
     _hooks: Box<Hooks>,
 }
@@ -95,7 +97,9 @@ impl Client {
             return Err(unsafe { text(reason.as_ptr()) });
         };
         std::mem::forget(native);
-        Ok(Self { raw, _hooks: hooks })
+        let bootstrap = config.get("bootstrap.servers").unwrap_or_default();
+        let bootstrap = CString::new(bootstrap).unwrap_or_default();
+        Ok(Self { raw, bootstrap, _hooks: hooks })
     }
 
     pub(super) fn raw(&self) -> *mut sys::rd_kafka_t {
@@ -204,6 +208,27 @@ impl Client {
         Failure::check(unsafe {
             sys::rd_kafka_offsets_for_times(self.raw(), list.raw(), millis(wait))
         })
+    }
+
+    /// Asks any broker about the topics this client uses. Without a broker it fails.
+    pub fn look_around(&self, wait: Duration) -> Result<(), Failure> {
+        let mut metadata = std::ptr::null();
+        // SAFETY: the handle is live; the metadata is ours and destroyed once.
+        let asked = unsafe {
+            let (none, wait) = (std::ptr::null_mut(), millis(wait));
+            let asked = sys::rd_kafka_metadata(self.raw(), 0, none, &raw mut metadata, wait);
+            if !metadata.is_null() {
+                sys::rd_kafka_metadata_destroy(metadata);
+            }
+            asked
+        };
+        Failure::check(asked)
+    }
+
+    /// Gives the client the addresses again that it began with.
+    pub fn bootstrap_again(&self) {
+        // SAFETY: the handle is live, the list a C string, which is copied.
+        unsafe { sys::rd_kafka_brokers_add(self.raw(), self.bootstrap.as_ptr()) };
     }
 
     /// Asks a broker about a topic and replaces what the client remembers of it.
