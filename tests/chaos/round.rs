@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::Child,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -37,16 +38,22 @@ pub struct Setup {
     pub is_static: bool,
     /// Keys of the configuration for all of them, as their environment has them.
     pub environment: Vec<(&'static str, String)>,
+    /// How they are started, if not in the usual way.
+    pub launch: Option<fn(&Service) -> Outcome<Child>>,
 }
 
 impl Setup {
     pub fn new(processes: usize) -> Self {
-        Self { processes, is_static: false, environment: Vec::new() }
+        Self { processes, is_static: false, environment: Vec::new(), launch: None }
     }
 
     pub fn with(mut self, key: &'static str, value: impl ToString) -> Self {
         self.environment.push((key, value.to_string()));
         self
+    }
+
+    pub fn launched(self, launch: fn(&Service) -> Outcome<Child>) -> Self {
+        Self { launch: Some(launch), ..self }
     }
 
     pub fn fixed(self) -> Self {
@@ -124,6 +131,9 @@ impl<'a> Round<'a> {
         }
         for (key, value) in &setup.environment {
             set(key, value.clone());
+        }
+        if let Some(launch) = setup.launch {
+            service.launch = launch;
         }
         self.services.push(service);
         Ok(number)

@@ -24,7 +24,9 @@ impl Broker {
     /// With what the script printed. `None`, with a line that says so, where a real Kafka is
     /// neither there nor required.
     pub fn start(name: &str, more: &[&str]) -> Outcome<Option<(Self, String)>> {
-        let name = format!("{name}-{}", std::process::id());
+        // Whoever starts the tests may name it, so as to stop it if they are broken off.
+        let name = std::env::var("APLOMB_TEST_BROKER")
+            .unwrap_or_else(|_| format!("{name}-{}", std::process::id()));
         let mut arguments = vec!["start", &name];
         arguments.extend(more);
         let output = script(&arguments)?;

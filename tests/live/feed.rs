@@ -1,6 +1,7 @@
 //! Feeds notifications at a steady rate, through a broker restart too.
 
 use std::{
+    ffi::CString,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -19,6 +20,9 @@ use rdkafka::{
 };
 
 use super::{Application, Outcome, broker::Broker};
+
+const LOOK_AROUND: Duration = Duration::from_secs(3);
+const FLUSHED: Duration = Duration::from_secs(120);
 
 /// How much, how fast, and which.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +108,7 @@ fn feed(
         ..Load::default()
     };
     let started = Instant::now();
+    let mut looked = started;
     let notifications = Traffic::load(&load).filter(|delivery| delivery.topic == NOTIFICATIONS);
     for (fed, delivery) in notifications.take(pace.most).enumerate() {
         let second = f64::from(u32::try_from(fed)?) / f64::from(pace.per_second);
@@ -111,6 +116,10 @@ fn feed(
         thread::sleep(due.saturating_duration_since(Instant::now()));
         if progress.stop.load(Ordering::Relaxed) {
             break;
+        }
+        if looked.elapsed() > LOOK_AROUND {
+            look_around(&producer, bootstrap);
+            looked = Instant::now();
         }
         let partition = i32::try_from(fed)? % application.partitions;
         let mut record: BaseRecord<'_, (), Vec<u8>> =
@@ -128,6 +137,28 @@ fn feed(
         producer.poll(Duration::ZERO);
         progress.fed.store(fed + 1, Ordering::Relaxed);
     }
-    producer.flush(Duration::from_secs(120))?;
-    Ok(progress.fed())
+    let until = Instant::now() + FLUSHED;
+    loop {
+        match producer.flush(LOOK_AROUND) {
+            Ok(()) => return Ok(progress.fed()),
+            Err(error) if Instant::now() > until => return Err(error.into()),
+            Err(_) => look_around(&producer, bootstrap),
+        }
+    }
+}
+
+/// A client that has lost all its brokers does not find them again by itself
+/// (<https://github.com/confluentinc/librdkafka/issues/5301>).
+fn look_around(producer: &BaseProducer, bootstrap: &str) {
+    let client = producer.client();
+    if client.fetch_metadata(None, Duration::from_millis(200)).is_ok() {
+        return;
+    }
+    if let Ok(bootstrap) = CString::new(bootstrap) {
+        #[expect(unsafe_code, reason = "the wrapper has no call for this")]
+        // SAFETY: the handle is live, the list a C string, which is copied.
+        unsafe {
+            rdkafka_sys::rd_kafka_brokers_add(client.native_ptr(), bootstrap.as_ptr());
+        }
+    }
 }

@@ -20,6 +20,8 @@ pub struct Service {
     /// Keys of the configuration that are this process's own, as its environment.
     pub environment: Vec<(String, String)>,
     pub log: PathBuf,
+    /// How it is started.
+    pub launch: fn(&Self) -> Outcome<Child>,
     pub child: Option<Child>,
 }
 
@@ -69,10 +71,11 @@ impl Service {
             ),
         )?;
         let log = folder.join(format!("aplomb-{number}.log"));
-        Ok(Self { config, port, environment: Vec::new(), log, child: None })
+        let environment = Vec::new();
+        Ok(Self { config, port, environment, log, launch: Self::launch, child: None })
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aplomb"));
         command.args(arguments).arg("--config").arg(&self.config);
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
@@ -85,11 +88,19 @@ impl Service {
     }
 
     pub fn start(&mut self) -> Outcome {
-        let log: File = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        self.child = Some((self.launch)(self)?);
+        Ok(())
+    }
+
+    fn launch(&self) -> Outcome<Child> {
+        let log = self.open_log()?;
         let mut command = self.command(&["run"]);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        self.child = Some(command.spawn()?);
-        Ok(())
+        Ok(command.spawn()?)
+    }
+
+    pub fn open_log(&self) -> Outcome<File> {
+        Ok(OpenOptions::new().create(true).append(true).open(&self.log)?)
     }
 
     pub fn signal(&self, signal: i32) -> Outcome {

@@ -44,6 +44,7 @@ pub fn all() -> Vec<Scenario> {
     all.push(Scenario::new("broker-away", broker::away));
     all.push(Scenario::new("broker-frozen", broker::frozen));
     all.push(Scenario::new("full-disk", disk::full));
+    all.push(Scenario::new("file-size-limit", disk::file_size_limit));
     all.push(Scenario::new("stalled-downstream", pressure::stalled_downstream));
     all.push(Scenario::new("slow-broker", pressure::slow_broker));
     all.push(Scenario::new("hot-key", pressure::hot_key));
