@@ -73,16 +73,12 @@ impl Connection {
             if self.is_silent() {
                 continue;
             }
-            match table.meet(&head) {
-                Some(laid) if laid.rule.moment == Moment::Before => {
-                    if !self.passes(&laid) {
-                        continue;
-                    }
-                }
-                Some(laid) => {
+            if let Some(laid) = table.meet(&head) {
+                if laid.rule.moment == Moment::After {
                     self.waiting().insert(head.correlation, laid);
+                } else if !self.passes(&laid) {
+                    continue;
                 }
-                None => {}
             }
             broker.write_all(&bytes)?;
         }

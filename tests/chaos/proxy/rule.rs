@@ -154,7 +154,7 @@ impl Laid {
         }
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let (is_due, most) = match self.rule.often {
-            Often::Every(n) => (call % n.max(1) == 0, self.rule.most),
+            Often::Every(n) => (call.is_multiple_of(n), self.rule.most),
             Often::Nth(n) => (call >= n, 1),
             Often::Chance(chance) => (random.random_bool(chance), self.rule.most),
         };
