@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/aplomb/target
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos check
+.PHONY: help demo test chaos restart check
 
 help: ## Shows this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,6 +19,11 @@ test: ## All tests, also on a real Kafka that it fetches and starts
 
 chaos: ## Faults on a real Kafka: all, or SCENARIO=name, or HOURS=2 of storms; SEED=7
 	@HOURS="$(HOURS)" SEED="$(SEED)" scripts/chaos $(SCENARIO)
+
+restart: ## Time to run again after kill -9, by size of the state; ORDERS="100000 1000000"
+	@scripts/setup test
+	@scripts/own-target
+	ORDERS="$(ORDERS)" cargo bench --bench restart
 
 check: ## Formatting, lints, documentation, audit, then all tests: what CI runs
 	@.ci/run
