@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/aplomb/target
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos restart check
+.PHONY: help demo test simulate chaos restart check
 
 help: ## Shows this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -16,6 +16,9 @@ demo: ## A day of commerce on the embedded log; ARGS="--orders 1000 --once" and 
 
 test: ## All tests, also on a real Kafka that it fetches and starts
 	@scripts/test
+
+simulate: ## Simulated schedules and mutations; SEEDS=10000 and so on, SEED=7 step by step
+	@scripts/simulate
 
 chaos: ## Faults on a real Kafka: all, or SCENARIO=name, or HOURS=2 of storms; SEED=7
 	@HOURS="$(HOURS)" SEED="$(SEED)" scripts/chaos $(SCENARIO)

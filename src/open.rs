@@ -113,8 +113,15 @@ fn with_offset(facts: &Facts<'_>, next: NextOffset, metadata: &Metadata) -> Deci
         is_ours && !facts.damaged
     };
     let Some(store) = facts.store.filter(usable) else {
-        return rebuild(facts, next, generation);
+        return rebuild(facts, next, metadata);
     };
+    if store.changelog > facts.changelog.high {
+        return Decision::Fatal(format!(
+            "the store has read the changelog up to {}, which now ends at {}: it was deleted or \
+             created again. The data is kept; `aplomb reset` (in preparation) will mend this",
+            store.changelog, facts.changelog.high
+        ));
+    }
     if store.inbox > next {
         return Decision::Fatal(format!(
             "the store is at {}, ahead of the committed offset {next}; the data is kept. The \
@@ -132,12 +139,20 @@ fn with_offset(facts: &Facts<'_>, next: NextOffset, metadata: &Metadata) -> Deci
     if readable && store.current_as_of > oldest {
         Decision::ReplayTail { next, generation, from }
     } else {
-        rebuild(facts, next, generation)
+        rebuild(facts, next, metadata)
     }
 }
 
-fn rebuild(facts: &Facts<'_>, next: NextOffset, generation: Generation) -> Decision {
-    let low = facts.changelog.low;
+/// What a rebuild would read must be there from the first record of the generation on: compaction
+/// never moves the beginning of a changelog, only deletion does.
+fn rebuild(facts: &Facts<'_>, next: NextOffset, metadata: &Metadata) -> Decision {
+    let (low, generation) = (facts.changelog.low, metadata.generation);
+    if let Some(start) = metadata.start.filter(|start| low > *start) {
+        return Decision::Fatal(format!(
+            "the state must be rebuilt, but the changelog begins at {low} instead of {start}: \
+             records were deleted. `aplomb reset` (in preparation) will mend this"
+        ));
+    }
     let begun = facts.rebuilding.filter(|begun| {
         begun.generation == generation
             && !facts.damaged
@@ -172,6 +187,17 @@ mod tests {
         Committed::At { next: NextOffset(next), metadata: metadata.to_string() }
     }
 
+    /// As [`committed`], with the changelog's beginning when the generation began.
+    fn born_at(start: i64, next: i64, generation: u64) -> Committed {
+        let metadata = Metadata {
+            generation: Generation(generation),
+            fold_version: FoldVersion(1),
+            partitions: 8,
+            start: Some(NextOffset(start)),
+        };
+        Committed::At { next: NextOffset(next), metadata: metadata.to_string() }
+    }
+
     fn store(generation: u64, inbox: i64, changelog: i64) -> StorePosition {
         StorePosition {
             generation: Generation(generation),
@@ -200,6 +226,7 @@ mod tests {
     fn the_table() {
         use HasPosition::{No, NotAsked, Yes};
         let nine = committed(9, 7, 8);
+        let born = born_at(2, 9, 7);
         let restoring = StorePosition { restoring: true, ..store(7, 5, 3) };
         let restoring_at = StorePosition { restoring: true, ..store(7, 9, 3) };
         let old = StorePosition { current_as_of: Timestamp(0), ..store(7, 5, 3) };
@@ -230,7 +257,12 @@ mod tests {
             (&nine, Some(restoring_at), None, (0, 20), NotAsked, 0, "tail"),
             (&nine, Some(old), None, (0, 20), NotAsked, 0, "rebuild"),
             (&nine, Some(store(7, 5, 3)), None, (4, 20), NotAsked, 0, "rebuild"),
-            (&nine, Some(store(7, 5, 21)), None, (0, 20), NotAsked, 0, "rebuild"),
+            (&nine, Some(store(7, 5, 21)), None, (0, 20), NotAsked, 0, "fatal"),
+            (&nine, Some(store(7, 9, 21)), None, (0, 20), NotAsked, 0, "fatal"),
+            (&born, Some(store(7, 5, 3)), None, (2, 20), NotAsked, 0, "tail"),
+            (&born, Some(store(7, 5, 3)), None, (4, 20), NotAsked, 0, "fatal"),
+            (&born, None, None, (2, 20), NotAsked, 0, "rebuild"),
+            (&born, None, None, (3, 20), NotAsked, 0, "fatal"),
             (&nine, Some(store(6, 9, 20)), None, (0, 20), NotAsked, 0, "rebuild"),
             (&nine, None, None, (0, 20), NotAsked, 0, "rebuild"),
             (&nine, None, Some(store(7, 0, 5)), (0, 20), NotAsked, 0, "resume"),

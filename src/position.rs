@@ -16,7 +16,8 @@ pub struct Metadata {
     pub fold_version: FoldVersion,
     /// Partitions of the input's topic when the generation began. Never taken from live metadata.
     pub partitions: i32,
-    /// For an external partition: where the application began to read it.
+    /// For an external partition: where the application began to read it. For an inbox: where its
+    /// changelog began when the generation did.
     pub start: Option<NextOffset>,
 }
 

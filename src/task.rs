@@ -7,6 +7,8 @@
 //!                 │            │             │             │
 //!                 └────────────┴─────────────┴─────────────┴──> Parked (says why and what helps)
 //! ```
+//!
+//! Invariant `STORE-CLOSED`: a store is open while its task holds it, and no longer.
 
 use aplomb_state::{
     backend::{StorePosition, TaskStore},

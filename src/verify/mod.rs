@@ -4,6 +4,8 @@
 //! handlers, and compares every output and every send by its cause: nothing missing, nothing
 //! twice, nothing different. The external stage is checked the same way against its topics.
 //! Ticks and configuration broadcasts are inputs in their own right, taken as they stand.
+//!
+//! Invariant `EFFECT-ONCE`: what stands in the topics is what the committed inputs give.
 
 mod expect;
 mod found;

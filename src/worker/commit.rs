@@ -2,6 +2,8 @@
 //!
 //! The order is the protocol; each step's failure is an error of the whole transaction:
 //! group metadata → changelogs and position records → input offsets → drain → end → stores.
+//!
+//! Invariant `OFFSET-RISES`: a committed offset never goes back, and stays in its generation.
 
 use std::{sync::Arc, time::Duration};
 
@@ -227,6 +229,7 @@ impl<L: Log> Worker<L> {
         let Some(producer) = &self.producer else { return Ok(()) };
         let mut failed = Vec::new();
         let mut started = Vec::new();
+        let mut recreated = Vec::new();
         for (index, task) in self.tasks.iter_mut().enumerate() {
             let State::Running(running) = &mut task.state else { continue };
             let takes_part = running.has_progress() || (announces && running.is_announcing());
@@ -234,6 +237,10 @@ impl<L: Log> Worker<L> {
                 continue;
             }
             let acknowledged = producer.acknowledged(index + 1).map(|offset| offset.next());
+            if let Some(reason) = went_back(running, acknowledged) {
+                recreated.push((task.id.input.clone(), reason));
+                continue;
+            }
             match apply_task(running, acknowledged, now) {
                 Ok(()) => {
                     if running.is_announcing() {
@@ -250,6 +257,9 @@ impl<L: Log> Worker<L> {
         for (input, error) in failed {
             self.store_failed(&input, error);
         }
+        for (input, reason) in recreated {
+            self.park(&input, reason);
+        }
         for (input, next) in started {
             self.consumer.start(&input, next)?;
         }
@@ -261,6 +271,17 @@ impl<L: Log> Worker<L> {
         self.held_back = false;
         self.transaction.take()
     }
+}
+
+/// Offsets of a topic only grow. Where the position record came to lie before what the store has
+/// read, the changelog is another one: what it held before is gone.
+fn went_back(running: &Running, acknowledged: Option<NextOffset>) -> Option<String> {
+    let known = running.store.as_ref()?.position()?.changelog;
+    let at = acknowledged.filter(|at| *at < known)?;
+    Some(format!(
+        "the changelog was at {known} and is now at {at}: it was deleted or created again. The data \
+         is kept; `aplomb reset` (in preparation) will mend this"
+    ))
 }
 
 fn apply_task(

@@ -139,7 +139,7 @@ impl<L: Log> Worker<L> {
             let metadata = Metadata {
                 partitions: self.external_count(input),
                 start: Some(start),
-                ..self.metadata(generation)
+                ..self.metadata(generation, None)
             };
             offsets.push((input.clone(), start, metadata.to_string()));
         }

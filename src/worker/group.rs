@@ -1,7 +1,8 @@
 //! What the group tells the worker, and what becomes of its tasks.
 //!
 //! Invariant `MEMBER-COMPARE`: after every callback, empty ones too, the tasks kept, running or
-//! restoring, are compared with what the group has committed; librdkafka can rejoin without saying that anything was lost.
+//! restoring, are compared with what the group has committed; librdkafka can rejoin without saying
+//! that anything was lost.
 
 use std::cmp::Reverse;
 
@@ -20,6 +21,7 @@ use crate::{
 impl<L: Log> Worker<L> {
     pub(super) fn group_event(&mut self, event: GroupEvent) -> Result<(), log::Error> {
         self.check_kept = true;
+        self.unassigned = false;
         metrics::record_rebalance();
         match event {
             GroupEvent::Assigned(partitions) => self.assigned(&partitions),

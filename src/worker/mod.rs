@@ -4,8 +4,12 @@
 //! Invariants:
 //! - `COMMIT-OFFSETS` every transaction sends input offsets.
 //! - `COMMIT-MEMBER` a commit goes out only under the member id the tasks were opened under.
-//! - `COMMIT-CLOSED` no transaction stays open across a restore, a wait or a pause.
+//! - `COMMIT-CLOSED` no transaction stays open across a restore, a wait or a pause, nor behind a
+//!   worker that ended.
 //! - `APPLY-AFTER` stores are written only after the broker's acknowledgement.
+//! - `TASK-SETTLES` once faults are over, every task runs again by itself; it parks only for what a
+//!   person must mend.
+//! - `NO-PANIC` a worker never gives up by a panic.
 
 mod commit;
 mod external;
@@ -97,6 +101,9 @@ pub struct Worker<L: Log> {
     readers: HashMap<TaskId, L::Reader>,
     /// The member id the tasks were opened under.
     member_id: String,
+    /// We are a member under another id than before, and the group has not said yet what is ours.
+    /// The broker would take offsets from us all the same: it looks at the member alone.
+    unassigned: bool,
     /// The tasks kept must be compared with what the group has committed.
     check_kept: bool,
     rejoin: rejoin::Rejoin,
@@ -147,6 +154,7 @@ impl<L: Log> Worker<L> {
             tasks: Vec::new(),
             readers: HashMap::new(),
             member_id: String::new(),
+            unassigned: false,
             check_kept: false,
             rejoin: rejoin::Rejoin::default(),
             transaction: None,
@@ -185,7 +193,7 @@ impl<L: Log> Worker<L> {
         }
         self.rejoin_if_told()?;
         self.settle_producer()?;
-        if self.check_kept || self.producer.is_none() {
+        if self.check_kept || self.unassigned || self.producer.is_none() {
             // Nothing can be committed before it is known whose the tasks are, and before what an
             // earlier producer left is settled: so nothing is taken.
             return Ok(Turn::Idle);

@@ -130,7 +130,8 @@ impl<L: Log> Worker<L> {
             self.wait_to_open(input, UNSTABLE_BACKOFF_MS);
             return Ok(());
         }
-        self.carry_out(input, stage, store, changelog, *log, decision)
+        let log = ChangelogAt { at: changelog, marks: *log, start: start_of(committed) };
+        self.carry_out(input, stage, store, log, decision)
     }
 
     fn carry_out(
@@ -138,10 +139,10 @@ impl<L: Log> Worker<L> {
         input: &TopicPartition,
         stage: u16,
         store: Box<dyn TaskStore>,
-        changelog: TopicPartition,
-        marks: Watermarks,
+        changelog: ChangelogAt,
         decision: Decision,
     ) -> Result<(), log::Error> {
+        let ChangelogAt { at: changelog, marks, start } = changelog;
         match decision {
             Decision::Wait | Decision::Look => {
                 self.wait_to_open(input, UNSTABLE_BACKOFF_MS);
@@ -153,24 +154,24 @@ impl<L: Log> Worker<L> {
             }
             Decision::Fresh => {
                 let generation = Generation(self.random_generation());
-                let metadata = self.metadata(generation);
+                let metadata = self.metadata(generation, Some(marks.low));
                 self.run(input, stage, Some(store), metadata, NextOffset(0), Announce::FirstOffset);
                 Ok(())
             }
             Decision::Reuse { next, generation } => {
-                let metadata = self.metadata(generation);
+                let metadata = self.metadata(generation, start);
                 self.run(input, stage, Some(store), metadata, next, Announce::Nothing);
                 self.start_running(input, next)
             }
             Decision::ReplayTail { next, generation, from } => {
-                let metadata = self.metadata(generation);
+                let metadata = self.metadata(generation, start);
                 let goal = Goal { begun: self.now(), next, until: marks.high, from };
                 let restore = Restore::tail(store, metadata, changelog, goal);
                 self.restoring(input, restore);
                 Ok(())
             }
             Decision::Rebuild { next, generation, from, how } => {
-                let metadata = self.metadata(generation);
+                let metadata = self.metadata(generation, start);
                 let goal = Goal { begun: self.now(), next, until: marks.high, from };
                 match Restore::rebuild(store, metadata, changelog, goal, how) {
                     Ok(restore) => self.restoring(input, restore),
@@ -187,12 +188,12 @@ impl<L: Log> Worker<L> {
         }
     }
 
-    pub(super) fn metadata(&self, generation: Generation) -> Metadata {
+    pub(super) fn metadata(&self, generation: Generation, start: Option<NextOffset>) -> Metadata {
         Metadata {
             generation,
             fold_version: self.application.topology.fold_version,
             partitions: self.application.inbox_partitions,
-            start: None,
+            start,
         }
     }
 
@@ -397,5 +398,20 @@ impl<L: Log> Worker<L> {
             }
         }
         self.commit()
+    }
+}
+
+/// A changelog partition and what is known of it.
+struct ChangelogAt {
+    at: TopicPartition,
+    marks: Watermarks,
+    /// Where it began when the generation did. Unknown to generations of older builds.
+    start: Option<NextOffset>,
+}
+
+fn start_of(committed: &Committed) -> Option<NextOffset> {
+    match committed {
+        Committed::At { metadata, .. } => Metadata::parse(metadata).ok()?.start,
+        Committed::None | Committed::Unstable => None,
     }
 }

@@ -146,7 +146,9 @@ impl<L: Log> Worker<L> {
     pub(super) fn head(&mut self, input: &TopicPartition) -> Result<Option<log::Head>, log::Error> {
         match self.consumer.head(input) {
             Err(error) if error.out_of_range => {
-                self.park(input, error.to_string());
+                let help = "its records were deleted or the topic was created again; `aplomb offsets \
+                            restore` or `aplomb reset` (in preparation) will mend this";
+                self.park(input, format!("{error}: {help}"));
                 // What the transaction did for this task must not be committed without it.
                 Err(log::Error { class: log::Class::Abort, ..error })
             }

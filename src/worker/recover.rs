@@ -2,6 +2,9 @@
 //!
 //! Invariant `OUTCOME-NEVER-GUESSED`: a transaction whose end is not known has no path of its own;
 //! the producer is made anew, which settles it, and the committed offset says what happened.
+//!
+//! Invariant `WORKER-GOES-ON`: a worker stops only where another process uses its identity, or
+//! where it can never succeed.
 
 use std::time::Duration;
 
@@ -118,7 +121,7 @@ impl<L: Log> Worker<L> {
         }
         if error.rejoined {
             self.reopen_lost();
-            self.check_kept = true;
+            self.unassigned = true;
             self.member_id.clear();
             return Ok(());
         }

@@ -3,6 +3,7 @@
 //! The worker, `verify` and the tester all drive this same code.
 //!
 //! Invariants:
+//! - `FOLD-PURE` a store holds the fold of its inbox up to its position, to the byte.
 //! - `INPUT-WHOLE` every input yields its effects whole, or exactly one exception.
 //! - `TIMER-TICK` a record never fires a timer; only ticks do, in (deadline, key) order.
 //! - `TIMER-GONE` the removal of a timer that fired lies outside its savepoint.

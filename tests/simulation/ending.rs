@@ -1,7 +1,7 @@
 //! The end of a schedule: faults are over, whoever is left comes to rest by itself, and everything
 //! is compared.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use aplomb::{
     log::{Isolation, Leave, Log},
@@ -46,7 +46,8 @@ impl World {
     pub fn settle(&mut self) -> Outcome {
         self.heal()?;
         self.come_to_rest()?;
-        // All deadlines pass, those of the dead's transactions too, in steps that keep every member alive.
+        // All deadlines pass, those of the dead's transactions too, in steps that keep every member
+        // alive.
         let transactions_ms = self.plan.settings.transaction_timeout_ms;
         let until = self.clock_ms() + REMIND_AFTER_MS.max(transactions_ms) + 1_500;
         let mut round = 0;
@@ -103,8 +104,12 @@ impl World {
             // A process that stopped was started again, with faults of its own.
             (0..self.processes.len()).for_each(|name| self.calm(name));
             let owned: usize = self.workers().map(|worker| worker.tasks().len()).sum();
+<<<<<<< HEAD
             let is_whole =
                 owned == self.inputs.len() && self.workers().all(|worker| is_whole(worker));
+=======
+            let is_whole = owned == self.inputs.len() && self.workers().all(is_whole);
+>>>>>>> daf60ff (What the log lost parks its tasks: re-created changelogs and inboxes, deleted records, expired offsets; invariants have a catalogue)
             step_ms = if is_whole { QUIET_STEP_MS } else { STEP_MS };
             let is_settled = self.workers().all(|worker| worker.is_settled());
             let is_calm = turn == Turn::Idle && is_settled && is_whole;
@@ -133,6 +138,7 @@ impl World {
         for name in 0..self.processes.len() {
             self.shut_down(name, Leave::Leave)?;
         }
+        self.watch_offsets()?;
         let stores = self.judge_stores()?;
         Ok(Summary { fed: self.load.fed, inputs, matching, stores, opened: self.opened })
     }
@@ -250,5 +256,16 @@ impl Summary {
         self.matching += other.matching;
         self.stores += other.stores;
         self.opened += other.opened;
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { fed, inputs, matching, stores, opened } = self;
+        write!(
+            formatter,
+            "{fed} records fed, {inputs} inputs folded again, {matching} effects and {stores} stores \
+             compared, {opened} stores opened and closed"
+        )
     }
 }

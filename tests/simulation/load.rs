@@ -14,7 +14,7 @@ use aplomb::{
 };
 use aplomb_state::{
     envelope::{Configuration, Source},
-    ids::{FoldVersion, Timestamp},
+    ids::{FoldVersion, Timestamp, TopicPartition},
 };
 use rand::{Rng, rngs::SmallRng};
 
@@ -152,6 +152,16 @@ impl Load {
             }
         }
         Ok(())
+    }
+
+    /// One record that everybody would take.
+    pub fn feed_to(&mut self, log: &EmbeddedLog, input: &TopicPartition) -> Outcome {
+        let record = Foreign {
+            partition: Some(input.partition),
+            value: Some(b"w1"),
+            ..Foreign::to(&input.topic)
+        };
+        produce(log, &record)
     }
 
     fn feed_line(&mut self, log: &EmbeddedLog, partition: i32, random: &mut SmallRng) -> Outcome {

@@ -8,7 +8,9 @@ use std::sync::{
 use aplomb::{
     clock::Clock,
     embedded::VirtualClock,
+    runtime::Unowned,
     task::{State, Task},
+    worker::Shared,
 };
 use aplomb_state::{
     backend::memory::MemoryDatabase,
@@ -34,6 +36,9 @@ pub struct Process {
 pub struct Life {
     pub disk: Arc<Disk>,
     pub clock: Skewed,
+    pub shared: Arc<Shared>,
+    /// What the process's watcher of owners has seen.
+    pub unowned: Unowned,
     pub seats: Vec<Seat>,
 }
 

@@ -71,7 +71,7 @@ fn whatever_happens_every_input_counts_once() {
             tracing_subscriber::fmt().with_writer(std::io::stdout).without_time().with_ansi(false);
         to_stdout.with_max_level(tracing::Level::INFO).with_target(false).init();
         match run(seed, Switch::default(), Trace::printed()) {
-            Ok(summary) => println!("seed {seed}: {summary:?}"),
+            Ok(summary) => println!("seed {seed}: {summary}"),
             Err(violation) => panic!("seed {seed}: {violation}"),
         }
         return;
@@ -81,7 +81,7 @@ fn whatever_happens_every_input_counts_once() {
     let begun = Instant::now();
     let (failed, sum) = run_all(first..first + count);
     let seconds = begun.elapsed().as_secs_f64();
-    println!("{count} schedules in {seconds:.1} s, {} violations; {sum:?}", failed.len());
+    println!("{count} schedules in {seconds:.1} s, {} violations; {sum}", failed.len());
     for (seed, violation) in &failed {
         println!("make simulate SEED={seed}   {violation}");
     }

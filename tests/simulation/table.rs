@@ -64,7 +64,7 @@ fn every_mutation_of_the_protocol_is_found() {
             None => println!("| `{mutation:?}` | > {SEEDS_MAX} | nothing |"),
         }
     }
-    println!("\nin {:.1} s", begun.elapsed().as_secs_f64());
+    println!("\nall in {:.1} s", begun.elapsed().as_secs_f64());
     for Row { mutation, found } in &rows {
         if let Some((seeds, by)) = found {
             println!("{mutation:?}: seed {}: {by}", seeds - 1);

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicU32},
+    sync::{Arc, PoisonError, atomic::AtomicU32},
+    time::Duration,
 };
 
 use aplomb::{
@@ -11,11 +12,12 @@ use aplomb::{
     embedded::{EmbeddedLog, VirtualClock},
     log::{Committed, Leave, Log, Member},
     position::Metadata,
+    runtime::Unowned,
     worker::{Parts, Shared, Turn, Worker},
 };
 use aplomb_state::{
     backend::{Database, memory::MemoryDatabase},
-    ids::{Generation, NextOffset, TaskId, TopicPartition},
+    ids::{Generation, NextOffset, TaskId, Timestamp, TopicPartition},
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
@@ -33,6 +35,10 @@ use crate::{
 
 /// How wrong a machine's clock may be.
 const SKEW_MS_MAX: i64 = 300;
+/// Partitions that nobody owns for so long make a member join anew.
+const UNOWNED_AFTER_MS: i64 = 2_000;
+/// How often a process looks for such.
+const LOOK_EVERY_MS: i64 = 500;
 /// A schedule hurts no single record more often than this.
 const BLAMES_MAX: u32 = 4;
 /// Disks to be compared with the fold of their inboxes.
@@ -58,6 +64,8 @@ pub struct World {
     alarm: Alarm,
     blames_left: Arc<AtomicU32>,
     started: u64,
+    /// When the processes look for partitions without an owner again.
+    look_at: Timestamp,
 }
 
 // === setting up ===
@@ -91,6 +99,7 @@ impl World {
             alarm: Alarm::default(),
             blames_left: Arc::new(AtomicU32::new(BLAMES_MAX)),
             started: 0,
+            look_at: START,
         })
     }
 
@@ -117,7 +126,8 @@ impl World {
         for number in 0..self.plan.workers[name] {
             seats.push(self.seat(name, number, &disk, &clock, &shared)?);
         }
-        self.processes[name].life = Some(Life { disk, clock, seats });
+        let unowned = Unowned::after_ms(UNOWNED_AFTER_MS);
+        self.processes[name].life = Some(Life { disk, clock, shared, unowned, seats });
         Ok(())
     }
 
@@ -326,7 +336,7 @@ impl World {
     }
 
     /// Committed offsets never go back, and stay in one generation.
-    fn watch_offsets(&mut self) -> Outcome {
+    pub fn watch_offsets(&mut self) -> Outcome {
         let group = &self.plan.applications[0].id;
         let stable = self.log.stable(group, &self.inputs);
         for (input, committed) in self.inputs.iter().zip(stable) {
@@ -372,7 +382,7 @@ impl World {
         for process in &self.processes {
             let Some(life) = &process.life else { continue };
             for (number, seat) in life.seats.iter().enumerate() {
-                if round % seat.stride == 0 {
+                if round.is_multiple_of(seat.stride) {
                     order.push((process.name, number));
                 }
             }
@@ -386,8 +396,29 @@ impl World {
                 all = Turn::Busy;
             }
         }
+        self.look_for_owners();
         self.clock.advance(step_ms);
         Ok(all)
+    }
+
+    /// What each process's watcher does, where membership is static.
+    fn look_for_owners(&mut self) {
+        let now = self.clock.now();
+        if !self.plan.is_static || now < self.look_at {
+            return;
+        }
+        self.look_at = now.plus_ms(LOOK_EVERY_MS);
+        let group = self.plan.applications[0].id.clone();
+        // The embedded log always answers this.
+        let Ok(group) = self.log.describe_group(&group, Duration::ZERO) else { return };
+        for process in &mut self.processes {
+            let Some(life) = &mut process.life else { continue };
+            if let Some(member) = life.unowned.look(&group, &self.inputs, now) {
+                self.trace.say(|| format!("p{} wants {member} to join anew", process.name));
+                let told = life.shared.rejoin.lock();
+                *told.unwrap_or_else(PoisonError::into_inner) = Some(member);
+            }
+        }
     }
 
     pub fn workers(&self) -> impl Iterator<Item = &Crank> {

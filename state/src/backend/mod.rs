@@ -5,6 +5,8 @@
 //!   only after the broker acknowledged the transaction.
 //! - `STORE-LEASE` only the latest opener of a task's store may write to it.
 //! - `STORE-ATOMIC` data and position change together or not at all.
+//! - `STORE-RISES` a store's position never goes back while its process lives.
+//! - `STORE-KEPT` the old data stays until the new is complete.
 
 mod lease;
 pub mod memory;
