@@ -208,6 +208,16 @@ impl Application {
             .collect()
     }
 
+    /// Partitions of all outputs.
+    pub fn output_partitions(&self) -> Vec<TopicPartition> {
+        let partitions = self.outputs.iter().flat_map(|output| {
+            let topic = &output.topic;
+            (0..output.partitions)
+                .map(|partition| TopicPartition::new(Arc::clone(topic), partition))
+        });
+        partitions.collect()
+    }
+
     /// Partitions of all external topics, as configured.
     pub fn external_partitions(&self) -> Vec<TopicPartition> {
         let sources = self.configuration.sources.iter();

@@ -5,10 +5,11 @@
 
 use aplomb_state::{backend::Write, codec, store::StoreId};
 
-use crate::position::PositionRecord;
+use crate::position::{GenerationRecord, PositionRecord};
 
 /// Sorts behind every store.
 const POSITION_KEY: &[u8] = &[0xff, b'p'];
+const GENERATION_KEY: &[u8] = &[0xff, b'g'];
 const VERSION: u8 = 1;
 
 /// One changelog record, read.
@@ -16,6 +17,7 @@ const VERSION: u8 = 1;
 pub enum Entry<'a> {
     Write(Write<'a>),
     Position(PositionRecord),
+    Generation(GenerationRecord),
 }
 
 pub fn position_key() -> &'static [u8] {
@@ -24,6 +26,14 @@ pub fn position_key() -> &'static [u8] {
 
 pub fn position_value(position: &PositionRecord) -> Vec<u8> {
     codec::encode(position)
+}
+
+pub fn generation_key() -> &'static [u8] {
+    GENERATION_KEY
+}
+
+pub fn generation_value(generation: &GenerationRecord) -> Vec<u8> {
+    codec::encode(generation)
 }
 
 /// Key and value of a write. The buffers are reused.
@@ -44,6 +54,10 @@ pub fn read_record<'a>(key: &'a [u8], value: Option<&'a [u8]>) -> Result<Entry<'
         let value = value.ok_or("the changelog's position record is a tombstone")?;
         return codec::decode(value).map(Entry::Position).map_err(|error| error.to_string());
     }
+    if key == GENERATION_KEY {
+        let value = value.ok_or("the changelog's generation record is a tombstone")?;
+        return codec::decode(value).map(Entry::Generation).map_err(|error| error.to_string());
+    }
     let Some((&store, key)) = key.split_first() else {
         return Err("a changelog record without a key".to_owned());
     };
@@ -62,7 +76,7 @@ pub fn read_record<'a>(key: &'a [u8], value: Option<&'a [u8]>) -> Result<Entry<'
 
 #[cfg(test)]
 mod tests {
-    use aplomb_state::ids::{FoldVersion, Generation, NextOffset};
+    use aplomb_state::ids::{FoldVersion, Generation, NextOffset, TopicPartition};
 
     use super::*;
 
@@ -82,6 +96,10 @@ mod tests {
         };
         let value = position_value(&position);
         assert_eq!(read_record(position_key(), Some(&value)), Ok(Entry::Position(position)));
+        let outputs = vec![(TopicPartition::new("out", 3), NextOffset(5))];
+        let begun = GenerationRecord { generation: Generation(9), start: NextOffset(7), outputs };
+        let value = generation_value(&begun);
+        assert_eq!(read_record(generation_key(), Some(&value)), Ok(Entry::Generation(begun)));
     }
 
     #[test]
@@ -90,5 +108,6 @@ mod tests {
         assert!(read_record(&[2, 1], Some(&[])).is_err());
         assert!(read_record(&[], Some(&[1])).is_err());
         assert!(read_record(position_key(), None).is_err());
+        assert!(read_record(generation_key(), None).is_err());
     }
 }

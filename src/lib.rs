@@ -11,6 +11,7 @@
 //! - [`worker`]: the loop; [`task`], [`open`], [`restore`], [`changelog`], [`position`]: its parts.
 //! - [`runtime`]: a process with its threads; [`driver`]: one worker in virtual time.
 //! - [`replay`], [`verify`]: what would it give, and is it right?
+//! - [`operator`], [`generation`], [`scan`]: offsets restored, a new generation begun.
 //! - [`http`], [`status`], [`metrics`], [`logging`], [`describe`]: for people.
 //! - `cli`, `commerce`: the binary.
 
@@ -27,6 +28,7 @@ pub mod driver;
 pub mod embedded;
 #[cfg(test)]
 mod example;
+pub mod generation;
 pub mod http;
 pub mod kafka;
 pub mod log;
@@ -34,10 +36,12 @@ pub mod logging;
 pub mod metrics;
 pub mod names;
 pub mod open;
+pub mod operator;
 pub mod position;
 pub mod replay;
 pub mod restore;
 pub mod runtime;
+pub mod scan;
 pub mod status;
 pub mod task;
 pub mod topics;

@@ -9,6 +9,9 @@ use std::{
 /// its place among the effects of that input. `aplomb verify` compares by it.
 pub const CAUSE_HEADER: &str = "aplomb_cause";
 
+/// On some ticks: how far an external partition was handled, as [`crate::position::Note`] has it.
+pub const NOTE_HEADER: &str = "aplomb_note";
+
 /// The W3C trace context of an external record.
 pub const TRACEPARENT_HEADER: &str = "traceparent";
 
@@ -47,6 +50,11 @@ pub fn transactional_id(application_id: &str, ordinal: u32, worker: usize) -> St
 /// Of a worker without one. `random` differs for every start.
 pub fn random_transactional_id(application_id: &str, random: u64, worker: usize) -> String {
     format!("{application_id}-r{random:016x}-{worker}")
+}
+
+/// Of the commands that write offsets. One at a time: each fences the one before it.
+pub fn operator_id(application_id: &str) -> String {
+    format!("{application_id}-operator")
 }
 
 /// `group.instance.id` of a worker with a stable identity.

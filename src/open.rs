@@ -75,8 +75,7 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
 
 fn without_offset(facts: &Facts<'_>) -> Decision {
     let changelog_empty = facts.changelog.high <= facts.changelog.low;
-    let help = "`aplomb offsets restore` or `aplomb reset` (in preparation) will mend this; until \
-                then restore the group's offsets with Kafka's own tools";
+    let help = "stop every process of the application and run `aplomb offsets restore`";
     if facts.store.is_some() {
         return Decision::Fatal(format!(
             "no offset is committed, but the state folder holds state of this task; {help}"
@@ -124,8 +123,10 @@ fn with_offset(facts: &Facts<'_>, next: NextOffset, metadata: &Metadata) -> Deci
     }
     if store.inbox > next {
         return Decision::Fatal(format!(
-            "the store is at {}, ahead of the committed offset {next}; the data is kept. The \
-             group's offsets were set back, or this state folder belongs to another cluster",
+            "the store is at {}, ahead of the committed offset {next}; the data is kept. Were the \
+             group's offsets set back? Then stop every process of the application and run `aplomb \
+             offsets restore`. Does this state folder belong to another cluster? Then give this \
+             one its own application.state_dir",
             store.inbox
         ));
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use aplomb_state::{
     codec::Format,
-    ids::{FoldVersion, Generation, NextOffset},
+    ids::{FoldVersion, Generation, NextOffset, TopicPartition},
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,9 @@ pub struct Metadata {
 }
 
 const VERSION: &str = "aplomb1";
+
+/// Beside every offset of an application while `aplomb reset` is at work. No task opens on it.
+pub const RESETTING: &str = "aplomb1-resetting";
 
 impl fmt::Display for Metadata {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,6 +45,9 @@ impl Metadata {
     /// `Err` says what is wrong: somebody else commits with this group's name, or a newer build.
     pub fn parse(text: &str) -> Result<Self, String> {
         let foreign = || format!("the committed offset's metadata {text:?} is not Aplomb's");
+        if text == RESETTING {
+            return Err("`aplomb reset` was begun and did not end: run it again".to_owned());
+        }
         let mut parts = text.split(';');
         if parts.next() != Some(VERSION) {
             return Err(foreign());
@@ -79,6 +85,51 @@ impl Format for PositionRecord {
     const VERSION: u8 = 1;
 }
 
+/// The first changelog record of a task in a generation that `aplomb reset` began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationRecord {
+    pub generation: Generation,
+    /// The inbox before this belongs to earlier generations.
+    pub start: NextOffset,
+    /// What stands in the outputs before these offsets was written by earlier generations. Only in
+    /// the first task's record.
+    pub outputs: Vec<(TopicPartition, NextOffset)>,
+}
+
+impl Format for GenerationRecord {
+    const VERSION: u8 = 1;
+}
+
+/// How far an external partition was handled, as ticks tell it now and then: `offsets restore`
+/// knows by it what was handled before the inboxes' first records were deleted. It goes out in a
+/// transaction that commits at least this offset, behind all effects of the inputs before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    pub partition: TopicPartition,
+    pub next: NextOffset,
+    pub metadata: Metadata,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, next, metadata } = self;
+        write!(formatter, "{partition}/{next} {metadata}")
+    }
+}
+
+impl Note {
+    pub fn parse(text: &str) -> Option<Self> {
+        let (place, metadata) = text.split_once(' ')?;
+        let (place, next) = place.rsplit_once('/')?;
+        let (topic, partition) = place.rsplit_once('/')?;
+        Some(Self {
+            partition: TopicPartition::new(topic, partition.parse().ok()?),
+            next: NextOffset(next.parse().ok()?),
+            metadata: Metadata::parse(metadata).ok()?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +145,28 @@ mod tests {
             };
             assert_eq!(Metadata::parse(&metadata.to_string()), Ok(metadata));
         }
+    }
+
+    #[test]
+    fn a_note_survives() {
+        let metadata = Metadata {
+            generation: Generation(7),
+            fold_version: FoldVersion(1),
+            partitions: 2,
+            start: Some(NextOffset(3)),
+        };
+        let partition = TopicPartition::new("shop.orders-v1", 1);
+        let note = Note { partition, next: NextOffset(42), metadata };
+        assert_eq!(Note::parse(&note.to_string()), Some(note));
+        for text in ["", "lines/0/1", "lines/0 aplomb1;generation=1;fold=1;partitions=1"] {
+            assert_eq!(Note::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reset_that_did_not_end_is_named() {
+        let reason = Metadata::parse(RESETTING).expect_err("no metadata of a task");
+        assert!(reason.contains("aplomb reset"), "{reason}");
     }
 
     #[test]

@@ -147,6 +147,8 @@ impl Restore {
                         reached_at = Some(record.offset.next());
                     }
                 }
+                // It says where the generation began, which is nothing of the state.
+                Ok(Entry::Generation(_)) => {}
                 Err(reason) => failure = Some(reason),
             }
         });
@@ -160,8 +162,8 @@ impl Restore {
         if !reached && position >= self.until {
             return Err(Error::Fatal(format!(
                 "{} was read to its end at {position} without the position of the committed \
-                 offset {}; it was re-created or lost records. `aplomb offsets restore` or \
-                 `aplomb reset` (in preparation) will mend this",
+                 offset {}; it was re-created or lost records. Stop every process of the \
+                 application and run `aplomb reset`, which begins anew",
                 self.changelog, self.next
             )));
         }

@@ -1,6 +1,9 @@
 //! The command line: what there is to say, and which part of the library does it.
 
+mod drain;
+mod offsets;
 mod replay;
+mod reset;
 mod run;
 mod topics;
 mod verify;
@@ -30,6 +33,7 @@ const EXAMPLES: &str = "Examples:
   aplomb topics create --config aplomb.toml
   aplomb run --config aplomb.toml          the service
   aplomb verify --config aplomb.toml       is what it wrote right?
+  aplomb drain --config aplomb.toml        its tasks go to other processes at once
 
 Exit codes: 0 done; 1 a deviation or a failure; 2 the question cannot be answered, or wrong usage;
 78 the configuration has mistakes, all of which are listed.";
@@ -52,6 +56,18 @@ enum Command {
         2 it cannot be known, with the reason.\n\nExample:\n  aplomb verify --config aplomb.toml"
     )]
     Verify(WithConfig),
+    /// Tell the running process to give up its tasks and end
+    #[command(after_help = drain::HELP)]
+    Drain(WithConfig),
+    /// Show the committed offsets, or restore them where they were lost
+    #[command(after_help = offsets::HELP)]
+    Offsets {
+        #[command(subcommand)]
+        action: offsets::Action,
+    },
+    /// Begin a new generation: empty state, inputs from where you say
+    #[command(after_help = reset::HELP)]
+    Reset(reset::Options),
     /// Plan, create or check the topics
     #[command(after_help = "Examples:\n  aplomb topics plan --config aplomb.toml\n  \
         aplomb topics create --config aplomb.toml\n  aplomb topics check --config aplomb.toml")]
@@ -104,6 +120,9 @@ impl Cli {
             Command::Demo(options) => commerce::demo::run(&options).map_err(Failure::Failed),
             Command::Replay(options) => replay::run(&options),
             Command::Verify(options) => verify::run(&options),
+            Command::Drain(options) => drain::run(&options),
+            Command::Offsets { action } => offsets::run(&action),
+            Command::Reset(options) => reset::run(&options),
             Command::Topics { action, config } => topics::run(action, &config),
             Command::Topology { format } => {
                 topology(format);

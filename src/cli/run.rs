@@ -12,24 +12,29 @@ pub(super) fn run(options: &WithConfig) -> Result<(), Failure> {
     let config = options.load()?;
     logging::start(&config.log).map_err(Failure::Failed)?;
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop)?;
+    let drain = Arc::new(AtomicBool::new(false));
+    stop_on_signal(&stop, &drain)?;
     tracing::info!(application = %config.application.id, "starting");
-    runtime::run(&config, commerce::topology(), &stop)?;
+    runtime::run(&config, commerce::topology(), &stop, &drain)?;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// SIGTERM and SIGINT ask for a clean end.
-fn stop_on_signal(stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+/// SIGTERM and SIGINT ask for a clean end, SIGUSR1 for one that gives up the place in the group.
+fn stop_on_signal(stop: &Arc<AtomicBool>, drain: &Arc<AtomicBool>) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |error: std::io::Error| Failure::Failed(format!("signals: {error}"));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let stop = Arc::clone(stop);
-    let (mut term, mut int) = {
+    let (stop, drain) = (Arc::clone(stop), Arc::clone(drain));
+    let (mut term, mut int, mut usr1) = {
         let _inside = runtime.enter();
-        let term = signal(SignalKind::terminate()).map_err(failed)?;
-        (term, signal(SignalKind::interrupt()).map_err(failed)?)
+        let open = |kind| signal(kind).map_err(failed);
+        (
+            open(SignalKind::terminate())?,
+            open(SignalKind::interrupt())?,
+            open(SignalKind::user_defined1())?,
+        )
     };
     let thread = std::thread::Builder::new().name("signals".to_owned());
     let spawned = thread.spawn(move || {
@@ -37,9 +42,13 @@ fn stop_on_signal(stop: &Arc<AtomicBool>) -> Result<(), Failure> {
             tokio::select! {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
+                _ = usr1.recv() => {
+                    tracing::info!("draining: this process gives up its place in the group");
+                    drain.store(true, Ordering::Relaxed);
+                }
             }
         });
-        stop.store(true, Ordering::Relaxed);
+        stop.store(true, Ordering::Release);
     });
     spawned.map(drop).map_err(failed)
 }

@@ -45,6 +45,9 @@ fn print(report: &Report) {
         println!("{kind:<10} {}  caused by {}", deviation.place, deviation.cause);
     }
     println!("{} inputs folded again", report.inputs);
+    if report.earlier > 0 {
+        println!("{} records of generations before the last reset were left out", report.earlier);
+    }
     println!(
         "{} records agree, {} superseded ones were compacted away, {} lie past retention",
         report.matching, report.compacted, report.not_judged

@@ -147,6 +147,15 @@ impl Cluster {
         Ok(())
     }
 
+    pub fn delete(&mut self, name: &Arc<str>) -> Result<(), Error> {
+        self.stirred = true;
+        self.topics.remove(name).ok_or_else(|| unknown(name))?;
+        for group in self.groups.values_mut() {
+            group.offsets.forget(|partition| partition.topic == *name);
+        }
+        Ok(())
+    }
+
     pub fn topic(&self, name: &str) -> Result<&Topic, Error> {
         self.topics.get(name).ok_or_else(|| unknown(name))
     }

@@ -195,4 +195,20 @@ impl Log for EmbeddedLog {
             topics.iter().try_for_each(|description| cluster.create(description, now))
         })
     }
+
+    fn delete_topics(&self, names: &[Arc<str>]) -> Result<(), Error> {
+        self.shared.with(|cluster, _| names.iter().try_for_each(|name| cluster.delete(name)))
+    }
+
+    fn delete_records(&self, before: &[(TopicPartition, NextOffset)]) -> Result<(), Error> {
+        self.shared.with(|cluster, _| {
+            before.iter().try_for_each(|(of, offset)| {
+                cluster.topic_mut(&of.topic)?.partition_mut(of.partition)?.delete(*offset)
+            })
+        })
+    }
+
+    fn outsider(&self, group: &str) -> Result<Membership, Error> {
+        Ok(Membership::none(group, None))
+    }
 }

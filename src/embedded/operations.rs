@@ -1,6 +1,8 @@
 //! What is done to a log from outside the application: foreign records, compaction, deletion, loss.
 
-use aplomb_state::ids::{NextOffset, Offset, Timestamp, TopicPartition};
+use std::sync::Arc;
+
+use aplomb_state::ids::{Offset, Timestamp, TopicPartition};
 use bytes::Bytes;
 
 use super::{EmbeddedLog, record::Body};
@@ -95,13 +97,13 @@ impl EmbeddedLog {
         })
     }
 
-    /// Deletes the records before the given offsets, as Kafka's `DeleteRecords` does.
-    pub fn delete_records(&self, before: &[(TopicPartition, NextOffset)]) -> Result<(), Error> {
+    /// Forgets what a group has committed, as a broker does with offsets that have expired.
+    pub fn forget_offsets(&self, group: &str, partitions: &[TopicPartition]) {
         self.shared.with(|cluster, _| {
-            before.iter().try_for_each(|(of, offset)| {
-                cluster.topic_mut(&of.topic)?.partition_mut(of.partition)?.delete(*offset)
-            })
-        })
+            cluster.group(&Arc::from(group), |group| {
+                group.offsets.forget(|partition| partitions.contains(partition));
+            });
+        });
     }
 
     /// Deletes a topic and creates it again: its records are gone, its offsets begin at 0, and the

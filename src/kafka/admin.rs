@@ -107,6 +107,21 @@ impl Admin {
         Ok(())
     }
 
+    pub fn delete(&self, names: &[Arc<str>]) -> Result<(), Error> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let asked: Vec<&str> = names.iter().map(|name| &**name).collect();
+        let answers = wait_for(self.client.delete_topics(&asked, &self.options()))
+            .map_err(|error| fail(&error, "delete topics"))?;
+        for answer in answers {
+            if let Err((name, code)) = answer {
+                return Err(fail(&KafkaError::AdminOp(code), &format!("delete topic {name}")));
+            }
+        }
+        Ok(())
+    }
+
     pub fn delete_records(&self, before: &[(TopicPartition, NextOffset)]) -> Result<(), Error> {
         if before.is_empty() {
             return Ok(());

@@ -126,11 +126,6 @@ impl KafkaLog {
         Ok(Self(Arc::new(cluster)))
     }
 
-    /// Deletes everything before the given offsets.
-    pub fn delete_records(&self, before: &[(TopicPartition, NextOffset)]) -> Result<(), Error> {
-        self.0.admin.delete_records(before)
-    }
-
     fn wait(&self) -> Duration {
         Duration::from_millis(self.0.settings.request_timeout_ms.into())
     }
@@ -250,5 +245,18 @@ impl Log for KafkaLog {
 
     fn create_topics(&self, topics: &[TopicDescription]) -> Result<(), Error> {
         self.0.admin.create(topics, self.0.settings.replication_factor)
+    }
+
+    fn delete_topics(&self, names: &[Arc<str>]) -> Result<(), Error> {
+        self.0.admin.delete(names)
+    }
+
+    fn delete_records(&self, before: &[(TopicPartition, NextOffset)]) -> Result<(), Error> {
+        self.0.admin.delete_records(before)
+    }
+
+    fn outsider(&self, group: &str) -> Result<Self::Group, Error> {
+        let none = || Error::new(Class::Fatal, format!("no name of a group: {group:?}"));
+        GroupMetadata::outsider(group).ok_or_else(none)
     }
 }

@@ -66,6 +66,16 @@ pub trait Log: Clone + Send + Sync + 'static {
 
     /// Creates topics. One that exists already is an error that names it.
     fn create_topics(&self, topics: &[TopicDescription]) -> Result<(), Error>;
+
+    /// Deletes topics. One that does not exist is an error that names it.
+    fn delete_topics(&self, names: &[Arc<str>]) -> Result<(), Error>;
+
+    /// Deletes everything before the given offsets. Only in topics that are not compacted.
+    fn delete_records(&self, before: &[(TopicPartition, NextOffset)]) -> Result<(), Error>;
+
+    /// The group as somebody who is no member of it knows it: offsets sent under this count only
+    /// while the group has no member at all.
+    fn outsider(&self, group: &str) -> Result<Self::Group, Error>;
 }
 
 /// How one worker takes part in the group.

@@ -20,7 +20,8 @@ pub struct Identity {
     random: u64,
     ids_file: PathBuf,
     remembered: Vec<String>,
-    _lock: File,
+    /// Empty, or the process that runs the service.
+    lock: File,
 }
 
 impl Identity {
@@ -41,6 +42,7 @@ impl Identity {
             let hint = "another process has it; give each its own application.state_dir";
             failed("locked", &hint)
         })?;
+        lock.set_len(0).map_err(|error| failed("cannot be written", &error))?;
         let ids_file = names::transactional_ids_file(folder);
         let remembered = match fs::read_to_string(&ids_file) {
             Ok(text) => text.lines().map(str::to_owned).filter(|id| !id.is_empty()).collect(),
@@ -54,8 +56,14 @@ impl Identity {
             random: SmallRng::from_os_rng().random(),
             ids_file,
             remembered,
-            _lock: lock,
+            lock,
         })
+    }
+
+    /// Says that this process runs the service, for `aplomb drain`.
+    pub fn sign(&mut self) -> Result<(), Error> {
+        writeln!(self.lock, "{}", std::process::id())
+            .map_err(|error| Error::State(format!("the lock cannot be written: {error}")))
     }
 
     /// Ids that may have left a transaction open.

@@ -78,8 +78,14 @@ pub fn application(
     Ok(Application::new(topology, &config.naming(), document, config.start, config.tuning()))
 }
 
-/// Runs until `stop` is set, then commits, leaves the stores closed and returns.
-pub fn run(config: &Config, topology: Topology, stop: &Arc<AtomicBool>) -> Result<(), Error> {
+/// Runs until `stop` is set, then commits, leaves the stores closed and returns. With `drain` set
+/// before it, static members leave the group, too.
+pub fn run(
+    config: &Config,
+    topology: Topology,
+    stop: &Arc<AtomicBool>,
+    drain: &Arc<AtomicBool>,
+) -> Result<(), Error> {
     let prepared = {
         let config = config.clone();
         unless_stopped(stop, move || prepare(&config, topology))?
@@ -120,7 +126,8 @@ pub fn run(config: &Config, topology: Topology, stop: &Arc<AtomicBool>) -> Resul
         report: Some(Reporter::new(status.clone(), number)),
     };
     let wait = Duration::from_millis(config.worker.poll_wait_ms_max);
-    let outcome = Workers::start(config.worker.threads, parts, wait).join(stop, &shared, config);
+    let workers = Workers::start(config.worker.threads, parts, wait, drain);
+    let outcome = workers.join(stop, &shared, config);
     if let Err(error) = &outcome {
         status.fatal(error.to_string());
     }
@@ -142,6 +149,7 @@ struct Prepared {
 
 fn prepare(config: &Config, topology: Topology) -> Result<Prepared, Error> {
     let mut identity = Identity::take(&config.application, config.worker.threads)?;
+    identity.sign()?;
     let log = connect(config)?;
     check_topics(config, &topology, &log)?;
     let application = Arc::new(application(config, topology, &log)?);
@@ -212,16 +220,21 @@ struct Workers {
 }
 
 impl Workers {
-    fn start(count: usize, parts: impl Fn(usize) -> Parts<KafkaLog>, wait: Duration) -> Self {
+    fn start(
+        count: usize,
+        parts: impl Fn(usize) -> Parts<KafkaLog>,
+        wait: Duration,
+        drain: &Arc<AtomicBool>,
+    ) -> Self {
         let (report, outcomes) = mpsc::channel();
         let stopping = Arc::new(AtomicBool::new(false));
         let threads = (0..count)
             .filter_map(|number| {
                 let (parts, report) = (parts(number), report.clone());
-                let stopping = Arc::clone(&stopping);
+                let (stopping, drain) = (Arc::clone(&stopping), Arc::clone(drain));
                 let named = thread::Builder::new().name(format!("worker-{number}"));
                 let body = move || {
-                    let outcome = work(parts, wait, &stopping);
+                    let outcome = work(parts, wait, &stopping, &drain);
                     let _ = report.send(outcome);
                 };
                 named.spawn(body).inspect_err(|error| tracing::error!(%error, "no thread")).ok()
@@ -234,7 +247,7 @@ impl Workers {
     fn join(self, stop: &Arc<AtomicBool>, shared: &Shared, config: &Config) -> Result<(), Error> {
         let mut outcome = Ok(());
         let mut ended = 0;
-        while !stop.load(Ordering::Relaxed) {
+        while !stop.load(Ordering::Acquire) {
             match self.outcomes.recv_timeout(Duration::from_millis(50)) {
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Ok(ending) => {
@@ -245,7 +258,7 @@ impl Workers {
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
         }
-        self.stopping.store(true, Ordering::Relaxed);
+        self.stopping.store(true, Ordering::Release);
         shared.stop.store(true, Ordering::Relaxed);
         let deadline = Duration::from_millis(config.worker.shutdown_ms_max);
         while ended < self.threads.len() {
@@ -268,16 +281,22 @@ impl Workers {
     }
 }
 
-fn work(parts: Parts<KafkaLog>, wait: Duration, stopping: &AtomicBool) -> Result<(), Error> {
-    // A static member keeps its place over a restart; only `drain` would give it up.
-    let leave = if parts.member.instance_id.is_some() { Leave::Stay } else { Leave::Leave };
+fn work(
+    parts: Parts<KafkaLog>,
+    wait: Duration,
+    stopping: &AtomicBool,
+    drain: &AtomicBool,
+) -> Result<(), Error> {
+    let is_static = parts.member.instance_id.is_some();
     let mut worker = Worker::start(parts)?;
     let mut turn = Turn::Busy;
-    while !stopping.load(Ordering::Relaxed) {
+    while !stopping.load(Ordering::Acquire) {
         let wait = if turn == Turn::Idle { wait } else { Duration::ZERO };
         turn = worker.turn(wait).map_err(|stop| Error::Stopped(stop.reason))?;
     }
-    Ok(worker.shut_down(leave)?)
+    // A static member keeps its place over a restart; only `aplomb drain` gives it up.
+    let stays = is_static && !drain.load(Ordering::Relaxed);
+    Ok(worker.shut_down(if stays { Leave::Stay } else { Leave::Leave })?)
 }
 
 /// The HTTP server on a runtime of its own.

@@ -105,7 +105,7 @@ pub fn run_create(
 }
 
 /// The controller has the topics; brokers learn of them a moment later, and `run` may be next.
-fn wait_until_there(log: &impl Log, topics: &[TopicDescription]) -> Result<(), Error> {
+pub fn wait_until_there(log: &impl Log, topics: &[TopicDescription]) -> Result<(), Error> {
     let names: Vec<Arc<str>> = topics.iter().map(|topic| Arc::clone(&topic.name)).collect();
     let deadline = Instant::now() + THERE_WITHIN;
     while log.topics(&names)?.iter().any(Option::is_none) {

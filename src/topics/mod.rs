@@ -14,7 +14,10 @@ use aplomb_state::{
 
 pub use self::{
     check::{Difference, check},
-    commands::{Outcome, differences, input_partitions, print_check, print_plan, run_create},
+    commands::{
+        Outcome, differences, input_partitions, print_check, print_plan, run_create,
+        wait_until_there,
+    },
 };
 use crate::{application::Naming, log::TopicDescription, names};
 

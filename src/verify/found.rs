@@ -4,23 +4,22 @@ use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
-    time::Duration,
 };
 
 use aplomb_state::{
-    ids::{NextOffset, Offset, TopicPartition},
+    ids::{Offset, TopicPartition},
     topology::Cleanup,
 };
 
 use super::{Error, Input, Report};
 use crate::{
     application::Application,
-    log::{Committed, Fetched, Isolation, Log, Reader},
+    generation::Beginnings,
+    log::{Committed, Fetched, Isolation, Log},
     names,
+    scan::{self, Next},
     worker::ticks::OWN_CAUSE,
 };
-
-const READ_WAIT: Duration = Duration::from_secs(10);
 
 /// Which input caused a record, which of its effects it is, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +43,7 @@ pub(super) struct Standing {
 pub(super) struct Destination {
     pub partition: TopicPartition,
     pub compacted: bool,
-    /// Its first records are gone.
+    /// Its first records of this generation are gone.
     pub trimmed: bool,
 }
 
@@ -72,6 +71,7 @@ impl Found {
         log: &L,
         application: &Application,
         inputs: &[Input],
+        beginnings: &Beginnings,
         report: &mut Report,
     ) -> Result<Self, Error> {
         let mut found = Self::default();
@@ -87,49 +87,25 @@ impl Found {
         for (((partition, compacted), marks), place) in
             destinations.into_iter().zip(marks).zip(0u32..)
         {
-            let trimmed = marks.low > NextOffset(0) && !compacted;
+            let begun = beginnings.of(&partition);
+            let trimmed = marks.low > begun && !compacted;
             found.places.insert(partition.clone(), place);
             found.destinations.push(Destination {
                 partition: partition.clone(),
                 compacted,
                 trimmed,
             });
-            if marks.high > marks.low {
-                found.read_partition(
-                    log, inputs, place, &partition, marks.low, marks.high, report,
-                )?;
-            }
+            scan::range(log, &partition, marks.low, marks.high, &mut |record| {
+                if record.offset.0 < begun.0 {
+                    report.earlier += 1;
+                } else {
+                    found.take(inputs, place, record, report);
+                }
+                Next::On
+            })?;
         }
         found.judge_later(log, application, inputs, report)?;
         Ok(found)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one private call; a struct would name nothing")]
-    fn read_partition<L: Log>(
-        &mut self,
-        log: &L,
-        inputs: &[Input],
-        destination: u32,
-        partition: &TopicPartition,
-        low: NextOffset,
-        high: NextOffset,
-        report: &mut Report,
-    ) -> Result<(), Error> {
-        let mut reader = log.reader(&[(partition.clone(), low)], Isolation::ReadCommitted)?;
-        while reader.position(partition) < high {
-            let read = reader.read(10_000, READ_WAIT, &mut |_, record| {
-                if record.offset.next() <= high {
-                    self.take(inputs, destination, record, report);
-                }
-            })?;
-            if read == 0 && reader.position(partition) < high {
-                return Err(Error::CannotKnow(format!(
-                    "{partition} could not be read from {} to {high}",
-                    reader.position(partition)
-                )));
-            }
-        }
-        Ok(())
     }
 
     fn take(
@@ -184,7 +160,7 @@ impl Found {
             return Ok(());
         }
         let partitions: Vec<_> = inputs.iter().map(|input| input.partition.clone()).collect();
-        let committed = super::stable(log, &application.id, &partitions)?;
+        let committed = scan::committed(log, &application.id, &partitions)?;
         for later in std::mem::take(&mut self.later) {
             let index = usize::try_from(later.input).unwrap_or(usize::MAX);
             let covered = matches!(

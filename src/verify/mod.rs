@@ -3,26 +3,27 @@
 //! It fixes the committed offsets, folds every inbox again from its beginning through the same
 //! handlers, and compares every output and every send by its cause: nothing missing, nothing
 //! twice, nothing different. The external stage is checked the same way against its topics.
-//! Ticks and configuration broadcasts are inputs in their own right, taken as they stand.
+//! Ticks and configuration broadcasts are inputs in their own right, taken as they stand. What
+//! generations before the last `aplomb reset` left is counted, not judged.
 //!
 //! Invariant `EFFECT-ONCE`: what stands in the topics is what the committed inputs give.
 
 mod expect;
 mod found;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use aplomb_state::ids::{NextOffset, TopicPartition};
 
 use self::{expect::Refold, found::Found};
 use crate::{
     application::Application,
+    generation::Beginnings,
     log::{Committed, Isolation, Log, Watermarks},
     position::Metadata,
+    scan,
 };
 
-const COMMITTED_WAIT: Duration = Duration::from_secs(2);
-const COMMITTED_TRIES: usize = 15;
 /// Deviations named one by one; the rest is counted.
 pub const NAMED_MAX: usize = 1_000;
 
@@ -36,6 +37,15 @@ pub enum Error {
     CannotKnow(String),
 }
 
+impl From<scan::Error> for Error {
+    fn from(error: scan::Error) -> Self {
+        match error {
+            scan::Error::Log(error) => Self::Log(error),
+            other => Self::CannotKnow(other.to_string()),
+        }
+    }
+}
+
 /// What was compared and what deviates.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -47,6 +57,8 @@ pub struct Report {
     pub compacted: u64,
     /// Records whose cause or place lies past retention.
     pub not_judged: u64,
+    /// Records that generations before the last reset wrote.
+    pub earlier: u64,
     pub missing: u64,
     pub doubled: u64,
     pub different: u64,
@@ -106,9 +118,10 @@ pub fn verify<L: Log>(
     application: &Arc<Application>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, Error> {
-    let inputs = inputs(log, application)?;
+    let beginnings = Beginnings::read(log, application)?;
+    let inputs = inputs(log, application, &beginnings)?;
     let mut report = Report::default();
-    let found = Found::read(log, application, &inputs, &mut report)?;
+    let found = Found::read(log, application, &inputs, &beginnings, &mut report)?;
     let mut refold = Refold::new(log, application, found);
     let total: i64 = inputs.iter().map(|input| input.committed.0 - input.from.0).sum();
     let total = u64::try_from(total).unwrap_or(0);
@@ -122,15 +135,20 @@ pub fn verify<L: Log>(
     Ok(report)
 }
 
-fn inputs<L: Log>(log: &L, application: &Application) -> Result<Vec<Input>, Error> {
+fn inputs<L: Log>(
+    log: &L,
+    application: &Application,
+    beginnings: &Beginnings,
+) -> Result<Vec<Input>, Error> {
     let mut partitions = application.external_partitions();
     partitions.extend(application.inbox_partitions());
-    let committed = stable(log, &application.id, &partitions)?;
+    let committed = scan::committed(log, &application.id, &partitions)?;
     let marks = log.watermarks(&partitions, Isolation::ReadUncommitted)?;
     let mut inputs = Vec::new();
     for ((partition, committed), marks) in partitions.iter().zip(committed).zip(marks) {
         let Some(stage) = application.stage_of(partition) else { continue };
-        if let Some(input) = input(application, stage, partition, committed, marks)? {
+        let begun = beginnings.of(partition);
+        if let Some(input) = input(application, stage, partition, committed, marks, begun)? {
             inputs.push(input);
         }
     }
@@ -143,26 +161,13 @@ fn inputs<L: Log>(log: &L, application: &Application) -> Result<Vec<Input>, Erro
     Ok(inputs)
 }
 
-fn stable<L: Log>(
-    log: &L,
-    group: &str,
-    partitions: &[TopicPartition],
-) -> Result<Vec<Committed>, Error> {
-    for _ in 0..COMMITTED_TRIES {
-        let committed = log.committed(group, partitions, COMMITTED_WAIT)?;
-        if !committed.contains(&Committed::Unstable) {
-            return Ok(committed);
-        }
-    }
-    Err(Error::CannotKnow("a transaction that does not end holds committed offsets".to_owned()))
-}
-
 fn input(
     application: &Application,
     stage: u16,
     partition: &TopicPartition,
     committed: Committed,
     marks: Watermarks,
+    begun: NextOffset,
 ) -> Result<Option<Input>, Error> {
     let Committed::At { next, metadata } = committed else { return Ok(None) };
     let metadata = Metadata::parse(&metadata).map_err(Error::CannotKnow)?;
@@ -176,14 +181,14 @@ fn input(
     }
     let from = if stage == 0 {
         metadata.start.unwrap_or(marks.low).max(marks.low)
-    } else if marks.low > NextOffset(0) {
+    } else if marks.low > begun {
         return Err(Error::CannotKnow(format!(
             "{partition} begins at {}: its first records were deleted, and there is no checkpoint \
              to fold from",
             marks.low
         )));
     } else {
-        NextOffset(0)
+        begun
     };
     let partition = partition.clone();
     Ok(Some(Input { stage, partition, from, committed: next }))

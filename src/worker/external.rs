@@ -71,8 +71,8 @@ impl<L: Log> Worker<L> {
                 input,
                 format!(
                     "no offset of any external topic is committed, but {inbox} holds records: \
-                     the group's offsets were lost. `aplomb offsets restore` or `aplomb reset` \
-                     (in preparation) will mend this"
+                     the group's offsets were lost. Stop every process of the application and run \
+                     `aplomb offsets restore`"
                 ),
             );
             return Ok(());
@@ -108,14 +108,15 @@ impl<L: Log> Worker<L> {
             Some(_) => self.park(
                 input,
                 "no offset is committed for this partition, though its topic was read before: \
-                 the offset was lost. `aplomb offsets restore` or `aplomb reset` (in preparation) \
-                 will mend this"
+                 the offset was lost. Stop every process of the application and run `aplomb \
+                 offsets restore`"
                     .to_owned(),
             ),
             None => self.park(
                 input,
                 "this topic was added to an application that has run before; its start is not \
-                 settled. `aplomb reset` (in preparation) will mend this"
+                 settled. Stop every process of the application and run `aplomb offsets restore \
+                 --from FILE` with a file that says where to begin"
                     .to_owned(),
             ),
         }

@@ -394,7 +394,7 @@ impl<L: Log> Worker<L> {
             let document = Envelope::Configuration(self.application.configuration.clone());
             let value = codec::encode(&document);
             for stage in self.application.inner_stages() {
-                self.send_to_inbox(stage, &value)?;
+                self.send_to_inbox(stage, &value, &[])?;
             }
         }
         self.commit()

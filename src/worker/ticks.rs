@@ -11,12 +11,16 @@ use crate::{
     application::Ticks,
     log::{self, Consumer, Log, ToSend},
     names,
-    task::State,
+    position::Note,
+    task::{State, Task},
 };
 
 /// The cause of ticks and broadcasts of configuration: inputs in their own right, which `verify`
 /// takes as they stand.
 pub(crate) const OWN_CAUSE: &str = "~";
+
+/// Ticks are kept for days, so that a note each minute is enough, and is little beside them.
+const NOTES_INTERVAL_MS: i64 = 60_000;
 
 impl<L: Log> Worker<L> {
     /// At most one round of ticks per interval. `true`: one was sent.
@@ -39,29 +43,53 @@ impl<L: Log> Worker<L> {
             return Ok(false);
         }
         self.begin()?;
+        let notes = self.notes_if_due(now);
         for stage in self.application.inner_stages() {
             let before = frontiers.iter().filter(|frontier| frontier.stage < stage);
             let before: Vec<Frontier> = before.cloned().collect();
             if !before.is_empty() {
-                self.send_tick(stage, before)?;
+                let value = codec::encode(&Envelope::Tick(before));
+                self.send_to_inbox(stage, &value, &notes)?;
             }
         }
         Ok(true)
     }
 
-    fn send_tick(&mut self, stage: u16, frontiers: Vec<Frontier>) -> Result<(), log::Error> {
-        let value = codec::encode(&Envelope::Tick(frontiers));
-        self.send_to_inbox(stage, &value)
+    /// How far each external partition was handled. IMPORTANT: every effect of the inputs before is
+    /// in this transaction or an earlier one, and so is their offset.
+    fn notes_if_due(&mut self, now: Timestamp) -> Vec<String> {
+        if now.0.saturating_sub(self.last_notes.0) < NOTES_INTERVAL_MS {
+            return Vec::new();
+        }
+        let note = |task: &Task| match &task.state {
+            State::Running(running) if task.stage == 0 => {
+                let partition = task.id.input.clone();
+                let metadata = running.metadata.clone();
+                Some(Note { partition, next: running.next, metadata }.to_string())
+            }
+            _ => None,
+        };
+        let notes: Vec<String> = self.tasks.iter().filter_map(note).collect();
+        if !notes.is_empty() {
+            self.last_notes = now;
+        }
+        notes
     }
 
     /// To every partition of one inbox.
-    pub(super) fn send_to_inbox(&mut self, stage: u16, value: &[u8]) -> Result<(), log::Error> {
+    pub(super) fn send_to_inbox(
+        &mut self,
+        stage: u16,
+        value: &[u8],
+        notes: &[String],
+    ) -> Result<(), log::Error> {
         let (Some(inbox), Some(producer)) =
             (process::inbox_of(&self.application, stage), &mut self.producer)
         else {
             return Ok(());
         };
-        let headers = [(names::CAUSE_HEADER, OWN_CAUSE.as_bytes())];
+        let mut headers = vec![(names::CAUSE_HEADER, OWN_CAUSE.as_bytes())];
+        headers.extend(notes.iter().map(|note| (names::NOTE_HEADER, note.as_bytes())));
         for partition in 0..self.application.inbox_partitions {
             let record = ToSend {
                 topic: inbox,

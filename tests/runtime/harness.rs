@@ -320,6 +320,11 @@ impl Cluster {
         Ok(self.log.committed(&self.application.id, inputs, Duration::ZERO)?)
     }
 
+    /// Offsets may go back once, because an operator set them.
+    pub fn forget_committed(&mut self) {
+        self.committed.clear();
+    }
+
     /// Up to where a partition is committed.
     pub fn committed_at(&self, input: &TopicPartition) -> NextOffset {
         self.committed.get(input).copied().unwrap_or(NextOffset(0))

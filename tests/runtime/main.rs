@@ -7,6 +7,7 @@ mod commit;
 mod expected;
 mod group;
 mod harness;
+mod operator;
 mod random;
 mod restart;
 mod storage;

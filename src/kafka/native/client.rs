@@ -308,6 +308,24 @@ unsafe impl Send for Metadata {}
 unsafe impl Sync for Metadata {}
 
 impl GroupMetadata {
+    /// As an administrator has it: generation -1 counts only while the group is empty. The member
+    /// id is nobody's; without one a broker would take the offsets for those of an old client,
+    /// whose membership it does not check.
+    pub fn outsider(group: &str) -> Option<Self> {
+        let group = CString::new(group).ok()?;
+        let member = c"aplomb-outsider";
+        // SAFETY: the names are C strings, which are copied; the instance may be null.
+        NonNull::new(unsafe {
+            sys::rd_kafka_consumer_group_metadata_new_with_genid(
+                group.as_ptr(),
+                -1,
+                member.as_ptr(),
+                std::ptr::null(),
+            )
+        })
+        .map(Self)
+    }
+
     pub(super) fn raw(&self) -> *const sys::rd_kafka_consumer_group_metadata_t {
         self.0.0.as_ptr()
     }

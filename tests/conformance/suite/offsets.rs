@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aplomb::log::{Class, Committed, Consumer, Log, Producer};
+use aplomb::log::{Class, Committed, Consumer, Leave, Log, Producer};
 use aplomb_state::ids::{NextOffset, TopicPartition};
 
 use super::{
@@ -16,6 +16,7 @@ pub fn checks<F: Fixture>() -> Vec<Check<F>> {
         ("an abort drops offsets", an_abort_drops_offsets),
         ("a stale generation aborts", a_stale_generation_aborts),
         ("no member before the first poll", no_member_before_the_first_poll),
+        ("an outsider commits for an empty group only", an_outsider_needs_an_empty_group),
     ]
 }
 
@@ -109,4 +110,39 @@ fn no_member_before_the_first_poll<F: Fixture>(fixture: &F) -> Outcome {
     equal("member id", party.consumer.group()?.1, String::new())?;
     party.until_owning(fixture, 1, &mut || Ok(()))?;
     holds("member id", !party.consumer.group()?.1.is_empty())
+}
+
+fn an_outsider_needs_an_empty_group<F: Fixture>(fixture: &F) -> Outcome {
+    let name = topic(fixture, 1, &[])?;
+    let all = partitions_of(&name, 1);
+    let [first] = all.as_slice() else { return Err("one partition".into()) };
+    let group = fixture.fresh("group");
+    let outsider = fixture.log().outsider(&group)?;
+    let offset = |next: i64| [(first.clone(), NextOffset(next), format!("metadata of {next}"))];
+    let mut writer = producer(fixture, &fixture.fresh("id"))?;
+    writer.begin()?;
+    writer.send_offsets(&offset(5), &outsider, WAIT)?;
+    writer.commit(WAIT)?;
+    equal("nobody there", fixture.log().committed(&group, &all, WAIT)?, vec![at(5)])?;
+
+    let mut party = Party::join(fixture.log(), &group, None, &name)?;
+    party.until_owning(fixture, 1, &mut || Ok(()))?;
+    writer.begin()?;
+    let sent = writer.send_offsets(&offset(9), &outsider, WAIT);
+    let error = sent.err().ok_or("accepted beside a member")?;
+    equal("its class", error.class, Class::Abort)?;
+    holds("no record is to blame", error.blameless)?;
+    writer.abort(WAIT)?;
+    equal("beside a member", party.consumer.committed(&all, WAIT)?, vec![at(5)])?;
+
+    party.consumer.close(Leave::Leave)?;
+    until(fixture, "an empty group", || {
+        writer.begin()?;
+        if writer.send_offsets(&offset(9), &outsider, WAIT).is_err() {
+            writer.abort(WAIT)?;
+            return Ok(None);
+        }
+        Ok(Some(writer.commit(WAIT)?))
+    })?;
+    equal("alone again", fixture.log().committed(&group, &all, WAIT)?, vec![at(9)])
 }

@@ -6,8 +6,8 @@ use aplomb::log::{Isolation, Log, Producer, Reader, ToSend, TopicDescription};
 use aplomb_state::ids::{NextOffset, Timestamp, TopicPartition};
 
 use super::{
-    Check, Fixture, Outcome, ROUND, WAIT, commit_with, equal, holds, producer, record, send,
-    settled_end, topic, until,
+    Check, Fixture, Outcome, ROUND, WAIT, commit_with, equal, holds, listed, producer, record,
+    send, settled_end, topic, until,
 };
 
 pub fn checks<F: Fixture>() -> Vec<Check<F>> {
@@ -15,6 +15,8 @@ pub fn checks<F: Fixture>() -> Vec<Check<F>> {
         ("topics are described", topics_are_described),
         ("timestamps are as configured", timestamps_are_as_configured),
         ("records keep their bytes", records_keep_their_bytes),
+        ("deleted records are out of range", deleted_records_are_out_of_range),
+        ("a deleted topic is made anew", a_deleted_topic_is_made_anew),
     ]
 }
 
@@ -117,4 +119,65 @@ fn records_keep_their_bytes<F: Fixture>(fixture: &F) -> Outcome {
         equal("headers", &seen_headers, &expected_headers)?;
     }
     Ok(())
+}
+
+fn deleted_records_are_out_of_range<F: Fixture>(fixture: &F) -> Outcome {
+    let of = TopicPartition::new(topic(fixture, 1, &[])?, 0);
+    let mut writer = producer(fixture, &fixture.fresh("id"))?;
+    commit_with(&mut writer, &of, &["0", "1", "2"])?;
+    let end = settled_end(fixture, &of)?;
+    let low = |fixture: &F| {
+        let marks =
+            fixture.log().watermarks(std::slice::from_ref(&of), Isolation::ReadCommitted)?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(marks.first().map(|marks| marks.low))
+    };
+    for (before, left) in [(NextOffset(2), listed(&[(2, "2")])), (end, Vec::new())] {
+        fixture.log().delete_records(&[(of.clone(), before)])?;
+        until(fixture, "the new beginning", || Ok((low(fixture)? == Some(before)).then_some(())))?;
+        let mut reader = fixture.log().reader(&[(of.clone(), before)], Isolation::ReadCommitted)?;
+        let mut seen = Vec::new();
+        until(fixture, "the end", || {
+            reader.read(10, ROUND, &mut |_, record| {
+                let value = String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned();
+                seen.push((record.offset.0, value));
+            })?;
+            Ok((reader.position(&of) >= end).then_some(()))
+        })?;
+        equal("what is left", &seen, &left)?;
+    }
+    // Offsets go on; none is given twice.
+    commit_with(&mut writer, &of, &["3"])?;
+    let mut reader = fixture.log().reader(&[(of.clone(), end)], Isolation::ReadCommitted)?;
+    let first = until(fixture, "the record", || {
+        let mut first = None;
+        reader.read(1, ROUND, &mut |_, record| first = Some(record.offset))?;
+        Ok(first)
+    })?;
+    equal("the next offset", first.0, end.0)
+}
+
+fn a_deleted_topic_is_made_anew<F: Fixture>(fixture: &F) -> Outcome {
+    let name = topic(fixture, 1, &[])?;
+    let of = TopicPartition::new(Arc::clone(&name), 0);
+    let mut writer = producer(fixture, &fixture.fresh("id"))?;
+    commit_with(&mut writer, &of, &["old"])?;
+    drop(writer);
+    let names = [Arc::clone(&name)];
+    fixture.log().delete_topics(&names)?;
+    until(fixture, "its end", || {
+        Ok(fixture.log().topics(&names)?.iter().all(Option::is_none).then_some(()))
+    })?;
+    let again = fixture.log().delete_topics(&names).err().ok_or("deleted twice")?;
+    holds("the error names the topic", again.message.contains(&*name))?;
+    let config = vec![("cleanup.policy".to_owned(), "compact".to_owned())];
+    let description = TopicDescription { name: Arc::clone(&name), partitions: 1, config };
+    fixture.log().create_topics(&[description])?;
+    until(fixture, "the topic", || {
+        let ends = fixture.log().watermarks(std::slice::from_ref(&of), Isolation::ReadCommitted);
+        Ok(ends.is_ok_and(|ends| ends.iter().all(|ends| ends.high.0 == 0)).then_some(()))
+    })?;
+    let mut writer = producer(fixture, &fixture.fresh("id"))?;
+    commit_with(&mut writer, &of, &["new"])?;
+    settled_end(fixture, &of)?;
+    equal("first", first_of(fixture, &of)?.2, Some(b"new".to_vec()))
 }
