@@ -93,8 +93,10 @@ impl Service {
     }
 
     pub fn tasks(&self) -> Outcome<Vec<Value>> {
-        let agent: ureq::Agent =
-            ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).build().into();
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(5)))
+            .build()
+            .into();
         let mut answer = agent.get(format!("http://127.0.0.1:{}/tasks", self.port)).call()?;
         let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string()?)?;
         let tasks = answer.as_array().or_else(|| answer["tasks"].as_array());
@@ -150,7 +152,8 @@ impl Ended {
     }
 
     fn text(&self) -> String {
-        let [out, err] = [&self.0.stdout, &self.0.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+        let [out, err] =
+            [&self.0.stdout, &self.0.stderr].map(|bytes| String::from_utf8_lossy(bytes));
         format!("{out}{err}")
     }
 }
