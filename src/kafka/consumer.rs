@@ -53,7 +53,7 @@ pub struct KafkaConsumer {
     pub(super) asked: Option<Asked>,
     pub(super) is_closed: bool,
     tries: u32,
-    topics: Vec<Arc<str>>,
+    pub(super) topics: Vec<Arc<str>>,
     wake: Arc<Wake>,
     pub(super) ends: Arc<Ends>,
     /// The watcher of the ends stops with the last of these.

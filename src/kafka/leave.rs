@@ -11,6 +11,10 @@ use crate::log::{GroupEvent, Leave};
 
 /// How long this waits for the group; then the broker's session time-out does the rest.
 const CLOSE: Duration = Duration::from_secs(5);
+/// How long one that leaves waits to be let in, and then out.
+const LEAVE: Duration = Duration::from_secs(10);
+/// A request to leave that came in the middle of a rebalance is repeated after so long.
+const AGAIN: Duration = Duration::from_millis(500);
 
 impl KafkaConsumer {
     /// Ends the membership. Rebalances on the way are answered here: nobody else would.
@@ -23,10 +27,10 @@ impl KafkaConsumer {
                 self.ends.unwatch(&input.partition);
             }
         }
-        let until = Instant::now() + CLOSE;
         if leave == Leave::Leave {
-            self.unsubscribe(until);
+            self.unsubscribe();
         }
+        let until = Instant::now() + CLOSE;
         if let Err(failure) = self.client.close(&self.queue) {
             tracing::warn!("close: {}", failure.text);
             return;
@@ -42,21 +46,51 @@ impl KafkaConsumer {
     }
 
     /// A static member does not leave by closing. Unsubscribing makes it.
-    fn unsubscribe(&mut self, until: Instant) {
+    ///
+    /// NOTE: librdkafka leaves only when it has joined. One whose request to join is under way
+    /// would be let in afterwards, and keep its place until its session ends; so it is waited for.
+    fn unsubscribe(&mut self) {
+        let until = Instant::now() + LEAVE;
         let mut asked = self.asked();
-        warn("unsubscribe", self.client.unsubscribe());
-        let is_member = |consumer: &Self| {
-            consumer.client.group_metadata().is_some_and(|group| !group.member_id().is_empty())
-        };
-        while is_member(self) && Instant::now() < until {
-            match asked {
-                Some(Asked::Assign) => {
-                    warn("assign", self.client.incremental_assign(&Partitions::new(0)));
-                }
-                Some(Asked::Unassign) => warn("unassign", self.give_up()),
-                None => {}
+        if self.is_static() && !self.topics.is_empty() {
+            while !self.is_member() && Instant::now() < until {
+                self.answer(asked);
+                asked = self.next_asked();
             }
+        }
+        let mut again = Instant::now();
+        loop {
+            if Instant::now() >= again {
+                warn("unsubscribe", self.client.unsubscribe());
+                again = Instant::now() + AGAIN;
+            }
+            if !self.is_member() {
+                return;
+            }
+            if Instant::now() >= until {
+                tracing::warn!("the group was not left in time; the session's time-out will do it");
+                return;
+            }
+            self.answer(asked);
             asked = self.next_asked();
+        }
+    }
+
+    fn is_member(&self) -> bool {
+        self.client.group_metadata().is_some_and(|group| !group.member_id().is_empty())
+    }
+
+    fn is_static(&self) -> bool {
+        self.client.group_metadata().is_some_and(|group| group.is_static())
+    }
+
+    fn answer(&self, asked: Option<Asked>) {
+        match asked {
+            Some(Asked::Assign) => {
+                warn("assign", self.client.incremental_assign(&Partitions::new(0)));
+            }
+            Some(Asked::Unassign) => warn("unassign", self.give_up()),
+            None => {}
         }
     }
 

@@ -3,8 +3,8 @@
 //! The steps, each of which may be the last one of a process that dies:
 //!
 //! 1. Every offset is committed with a mark on which no task opens.
-//! 2. The changelogs are deleted and made anew. Inboxes stay: their offsets name causes, and none is
-//!    given twice.
+//! 2. The changelogs are deleted and made anew. Inboxes stay: their offsets name causes, and none
+//!    is given twice.
 //! 3. One transaction writes, for each internal task, where its generation begins and its first
 //!    position, which is the inbox's end; and commits that with the new generation, and the chosen
 //!    offsets of the inputs.

@@ -76,11 +76,14 @@ fn a_broker_that_is_not_there_is_an_answer_in_bounded_time() -> Outcome {
     let (_folder, path) = unreachable()?;
     let ask = |command: &[&str]| aplomb(command.iter().chain(&["--config", &path]));
     // One beside the other: each waits for its own time out.
-    let rows: [(&[&str], i32, &str); 4] = [
+    let rows: [(&[&str], i32, &str); 7] = [
         (&["verify"], 2, "cannot verify: kafka"),
         (&["run"], 1, "kafka"),
         (&["topics", "check"], 1, "kafka"),
         (&["topics", "create"], 1, "kafka"),
+        (&["offsets", "show"], 1, "kafka"),
+        (&["offsets", "restore"], 1, "kafka"),
+        (&["reset", "--inputs", "earliest", "--yes"], 1, "kafka"),
     ];
     std::thread::scope(|scope| {
         let asked = rows.map(|(command, code, words)| {
@@ -136,12 +139,35 @@ fn sigterm_counts_while_the_broker_does_not_answer() -> Outcome {
 #[test]
 fn every_command_explains_itself_with_an_example() -> Outcome {
     let whole = aplomb(["--help"])?.well()?.out;
-    for command in ["run", "demo", "replay", "verify", "topics", "topology"] {
+    for command in
+        ["run", "demo", "replay", "verify", "drain", "offsets", "reset", "topics", "topology"]
+    {
         assert!(whole.contains(&format!("\n  {command} ")), "{command} is not in\n{whole}");
         let text = aplomb([command, "--help"])?.well()?.out;
         let example = text.split("Example").nth(1).unwrap_or_default();
         assert!(example.contains(&format!("  aplomb {command}")), "{text}");
         assert_eq!(text, aplomb(["help", command])?.well()?.out);
     }
+    Ok(())
+}
+
+#[test]
+fn draining_needs_a_process_that_runs_the_service() -> Outcome {
+    let (folder, path) = unreachable()?;
+    let drain = || aplomb(["drain", "--config", &path]);
+    drain()?.fails(1, &["no process runs on this state folder"]);
+    let state = folder.path().join("state");
+    fs::create_dir(&state)?;
+    // A number that was left behind, and would be this test's.
+    let file = state.join("lock");
+    fs::write(&file, std::process::id().to_string())?;
+    drain()?.fails(1, &["no process runs"]);
+    // Locked by somebody else than who left the number: process 1 has no such file open.
+    let held = fs::File::open(&file)?;
+    held.try_lock()?;
+    fs::write(&file, "1")?;
+    drain()?.fails(1, &["process 1", "not here"]);
+    fs::write(&file, "")?;
+    drain()?.fails(1, &["another command is at work"]);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What an operator does, on real Apache Kafka: a process drained, lost offsets restored, a new
-//! generation begun. Each command is run as its user runs it, and `aplomb verify` has the last word.
+//! generation begun. Each command is run as its user runs it, and `aplomb verify` has the last
+//! word.
 #![cfg(feature = "commerce")]
 
 #[path = "../kafka/broker.rs"]

@@ -323,7 +323,7 @@ impl GroupMetadata {
                 std::ptr::null(),
             )
         })
-        .map(Self)
+        .map(|raw| Self(Arc::new(Metadata(raw))))
     }
 
     pub(super) fn raw(&self) -> *const sys::rd_kafka_consumer_group_metadata_t {
@@ -340,6 +340,11 @@ impl GroupMetadata {
             }
             text(sys::rd_kafka_consumer_group_metadata_member_id(self.raw()))
         }
+    }
+
+    pub fn is_static(&self) -> bool {
+        // SAFETY: the object is live; the answer is null or a C string in it.
+        unsafe { !sys::rd_kafka_consumer_group_metadata_group_instance_id(self.raw()).is_null() }
     }
 }
 
