@@ -3,24 +3,25 @@
 //! word.
 #![cfg(feature = "commerce")]
 
-#[path = "../kafka/broker.rs"]
-#[expect(dead_code, reason = "shared with the test of faults, which restarts its broker")]
-mod broker;
-#[path = "../kafka/feed.rs"]
-mod feed;
+#[path = "../live/mod.rs"]
+#[expect(dead_code, reason = "the tests of faults use the rest of it")]
+mod live;
 mod service;
 
-use std::{
-    error::Error,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+use aplomb::commerce::traffic;
 use rdkafka::{ClientConfig, admin::AdminClient, client::DefaultClientContext};
 use serde_json::Value;
 
-use crate::{broker::Broker, feed::Feed, service::Service};
-
-type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+use crate::{
+    live::{
+        Application, Outcome,
+        broker::Broker,
+        feed::{Feed, Pace},
+    },
+    service::Service,
+};
 
 const NOTIFICATIONS: usize = 1_500;
 const PER_SECOND: u32 = 1_500;
@@ -32,11 +33,12 @@ const TASKS: usize = 32;
 
 #[test]
 fn drained_restored_and_reset_an_application_is_right() -> Outcome {
-    let Some(broker) = Broker::start()? else { return Ok(()) };
+    let Some((broker, _)) = Broker::start("operations", &[])? else { return Ok(()) };
     let folder = tempfile::tempdir()?;
-    broker.create_input(8)?;
-    let mut first = Service::configure(&broker, folder.path(), 0)?;
-    let mut second = Service::configure(&broker, folder.path(), 1)?;
+    let application = application();
+    broker.create_input(&application)?;
+    let mut first = Service::configure(&broker, &application, folder.path(), 0)?;
+    let mut second = Service::configure(&broker, &application, folder.path(), 1)?;
     first.aplomb(&["topics", "create"])?.ends(0, "")?;
     first.start()?;
     second.start()?;
@@ -46,9 +48,19 @@ fn drained_restored_and_reset_an_application_is_right() -> Outcome {
     reset(&broker, &mut second, &mut first)
 }
 
+fn application() -> Application {
+    Application {
+        id: "operations".to_owned(),
+        input: traffic::NOTIFICATIONS.to_owned(),
+        prefix: "aplomb.".to_owned(),
+        partitions: 8,
+    }
+}
+
 fn feed(broker: &Broker, seed: u64) -> Outcome {
-    let fed = Feed::start(broker, NOTIFICATIONS, PER_SECOND, seed).join()?;
-    broker.wait_until_handled(service::GROUP, HANDLED)?;
+    let pace = Pace { most: NOTIFICATIONS, per_second: PER_SECOND, skus: 500, seed };
+    let fed = Feed::start(broker, &application(), pace).join()?;
+    broker.wait_until_handled(&application(), HANDLED)?;
     println!("{fed} notifications handled");
     Ok(())
 }
@@ -115,7 +127,7 @@ fn delete_group(broker: &Broker) -> Outcome {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", &broker.bootstrap).create()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let deleted = admin.delete_groups(&[service::GROUP], &rdkafka::admin::AdminOptions::new());
+    let deleted = admin.delete_groups(&["operations"], &rdkafka::admin::AdminOptions::new());
     for group in runtime.block_on(deleted)? {
         group.map_err(|(name, code)| format!("{name}: {code}"))?;
     }
@@ -140,7 +152,7 @@ fn reset(broker: &Broker, service: &mut Service, elder: &mut Service) -> Outcome
     service.start()?;
     elder.start()?;
     service.until_tasks(HANDLED, |tasks| !tasks.is_empty() && running(tasks) == tasks.len())?;
-    broker.wait_until_handled(service::GROUP, HANDLED)?;
+    broker.wait_until_handled(&application(), HANDLED)?;
     feed(broker, 3)?;
     for service in [service, elder] {
         let parked = service.tasks()?.into_iter().filter(|task| task["state"] == "parked");

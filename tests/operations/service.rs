@@ -1,130 +1,80 @@
-//! One process, with its configuration, and the commands about it.
+//! One process, and the commands about it.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    path::Path,
+    process::Output,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use crate::{
-    Outcome,
-    broker::{Broker, NOTIFICATIONS},
-};
+use crate::live::{Application, Outcome, broker::Broker, http, process};
 
-pub const GROUP: &str = "operations";
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// A drained process has ended when the command says so.
+const END: Duration = Duration::from_secs(10);
 
-pub struct Service {
-    config: PathBuf,
-    port: u16,
-    log: PathBuf,
-    child: Option<Child>,
-}
+pub struct Service(process::Service);
 
 /// How a command ended.
 pub struct Ended(Output);
 
 impl Service {
     /// A static member whose place would outlive it by a minute.
-    pub fn configure(broker: &Broker, folder: &Path, ordinal: u32) -> Outcome<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let state = folder.join(format!("state-{ordinal}"));
-        let config = folder.join(format!("aplomb-{ordinal}.toml"));
+    pub fn configure(
+        broker: &Broker,
+        application: &Application,
+        folder: &Path,
+        ordinal: usize,
+    ) -> Outcome<Self> {
         let bootstrap = &broker.bootstrap;
-        let text = format!(
-            r#"
-            [application]
-            id = "{GROUP}"
-            ordinal = {ordinal}
-            state_dir = {state:?}
-            [kafka]
-            bootstrap = "{bootstrap}"
-            session_timeout_ms = 60000
-            [topics]
-            partitions = 8
-            [worker]
-            threads = 2
-            [http]
-            listen = "127.0.0.1:{port}"
-            [bootstrap]
-            entries = "none"
-            [[flows]]
-            name = "commercetools"
-            topic = "{NOTIFICATIONS}"
-            "#
-        );
-        fs::write(&config, text)?;
-        let log = folder.join(format!("aplomb-{ordinal}.log"));
-        Ok(Self { config, port, log, child: None })
+        let mut service = process::Service::configure(bootstrap, application, folder, ordinal)?;
+        let own = [
+            ("APLOMB_APPLICATION__ORDINAL", ordinal.to_string()),
+            ("APLOMB_KAFKA__SESSION_TIMEOUT_MS", "60000".to_owned()),
+        ];
+        service.environment.extend(own.map(|(key, value)| (key.to_owned(), value)));
+        Ok(Self(service))
     }
 
     pub fn start(&mut self) -> Outcome {
-        let log: File = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let child = Command::new(env!("CARGO_BIN_EXE_aplomb"))
-            .args(["run", "--config"])
-            .arg(&self.config)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        self.child = Some(child);
-        Ok(())
+        self.0.start()
     }
 
     /// The process was told to end, and has.
     pub fn ended_well(&mut self) -> Outcome {
-        let mut child = self.child.take().ok_or("not running")?;
-        let status = child.wait()?;
+        let status = self.0.wait_for_end(END)?;
         if status.success() {
             return Ok(());
         }
-        Err(format!("{status}\n{}", fs::read_to_string(&self.log)?).into())
+        Err(format!("{status}\n{}", self.0.last_lines()).into())
     }
 
     pub fn aplomb(&self, command: &[&str]) -> Outcome<Ended> {
-        let mut aplomb = Command::new(env!("CARGO_BIN_EXE_aplomb"));
-        let output = aplomb.args(command).arg("--config").arg(&self.config).output()?;
+        let output = self.0.command(command).output()?;
         println!("aplomb {}: {}", command.join(" "), output.status);
         Ok(Ended(output))
     }
 
+    /// Until it listens, there is no answer.
     pub fn tasks(&self) -> Outcome<Vec<Value>> {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(5)))
-            .build()
-            .into();
-        let mut answer = agent.get(format!("http://127.0.0.1:{}/tasks", self.port)).call()?;
-        let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string()?)?;
-        let tasks = answer.as_array().or_else(|| answer["tasks"].as_array());
-        Ok(tasks.cloned().unwrap_or_default())
+        let (_, text) = http::get(self.0.port, "tasks").ok_or("nobody answers")?;
+        let answer: Value = serde_json::from_str(&text)?;
+        Ok(answer["tasks"].as_array().cloned().unwrap_or_default())
     }
 
     pub fn until_tasks(&self, limit: Duration, holds: impl Fn(&[Value]) -> bool) -> Outcome {
         let deadline = Instant::now() + limit;
         loop {
-            // Until it listens, there is no answer.
             let tasks = self.tasks().unwrap_or_default();
             if holds(&tasks) {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                let log = fs::read_to_string(&self.log)?;
+                let log = self.0.last_lines();
                 return Err(format!("not so within {limit:?}: {tasks:?}\n{log}").into());
             }
             std::thread::sleep(BETWEEN_LOOKS);
-        }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
         }
     }
 }

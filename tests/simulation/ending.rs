@@ -104,12 +104,7 @@ impl World {
             // A process that stopped was started again, with faults of its own.
             (0..self.processes.len()).for_each(|name| self.calm(name));
             let owned: usize = self.workers().map(|worker| worker.tasks().len()).sum();
-<<<<<<< HEAD
-            let is_whole =
-                owned == self.inputs.len() && self.workers().all(|worker| is_whole(worker));
-=======
             let is_whole = owned == self.inputs.len() && self.workers().all(is_whole);
->>>>>>> daf60ff (What the log lost parks its tasks: re-created changelogs and inboxes, deleted records, expired offsets; invariants have a catalogue)
             step_ms = if is_whole { QUIET_STEP_MS } else { STEP_MS };
             let is_settled = self.workers().all(|worker| worker.is_settled());
             let is_calm = turn == Turn::Idle && is_settled && is_whole;
