@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use aplomb_state::ids::{NextOffset, Offset, TopicPartition};
@@ -23,8 +23,13 @@ use crate::log::{Class, Error, Producer, ToSend};
 /// librdkafka keeps to a time-out within this, where it keeps to it at all.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// A coordinator that is still ending the transaction before answers within milliseconds that it
+/// is, and librdkafka asks it again half a second later. A new client asks at once.
+const FIRST_PATIENCE: Duration = Duration::from_millis(50);
+
 /// One transactional producer. Its topics go before its client.
 pub struct KafkaProducer {
+    config: ClientConfig,
     topics: Vec<(Arc<str>, Topic)>,
     offsets: Aside<Offsets, Result<(), Failure>>,
     pub(super) client: Arc<Client>,
@@ -95,7 +100,7 @@ impl KafkaProducer {
         let send = move |it: Offsets| sends.send_offsets(&it.list, &it.group, it.wait);
         let offsets = Aside::start("offsets", send)
             .map_err(|error| Error::new(Class::Fatal, format!("producer: thread: {error}")))?;
-        Ok(Self { topics: Vec::new(), offsets, client, reports })
+        Ok(Self { config: config.clone(), topics: Vec::new(), offsets, client, reports })
     }
 
     fn fail(&self, failure: &Failure, what: &str) -> Error {
@@ -143,7 +148,22 @@ impl Producer for KafkaProducer {
     type Group = GroupMetadata;
 
     fn init_transactions(&mut self, wait: Duration) -> Result<(), Error> {
-        self.check(self.client.init_transactions(wait), "init transactions")?;
+        let until = Instant::now() + wait;
+        let mut patience = FIRST_PATIENCE;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.client.init_transactions(patience.min(left)) {
+                Err(failure) if failure.flags.retriable && patience < left => {
+                    tracing::debug!("init transactions: {}; asking anew", failure.text);
+                    *self = Self::open(&self.config)?;
+                    patience *= 2;
+                }
+                outcome => {
+                    self.check(outcome, "init transactions")?;
+                    break;
+                }
+            }
+        }
         self.client.serve();
         self.reports.is_tainted.store(false, Ordering::Relaxed);
         Ok(())

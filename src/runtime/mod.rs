@@ -151,9 +151,14 @@ fn prepare(config: &Config, topology: Topology) -> Result<Prepared, Error> {
     let mut identity = Identity::take(&config.application, config.worker.threads)?;
     identity.sign()?;
     let log = connect(config)?;
-    check_topics(config, &topology, &log)?;
-    let application = Arc::new(application(config, topology, &log)?);
-    settle(&log, &identity)?;
+    let (settled, application) = thread::scope(|scope| {
+        let settled = scope.spawn(|| settle(&log, &identity));
+        let application = check_topics(config, &topology, &log)
+            .and_then(|()| application(config, topology, &log).map(Arc::new));
+        (settled.join(), application)
+    });
+    let application = application?;
+    settled.map_err(|_| Error::Stopped("settling panicked".to_owned()))??;
     identity.remember()?;
     Ok(Prepared { identity, log, application })
 }
@@ -197,11 +202,16 @@ fn check_topics(config: &Config, topology: &Topology, log: &KafkaLog) -> Result<
 
 /// Ends what processes with our identity left open, before any offset is read.
 fn settle(log: &KafkaLog, identity: &Identity) -> Result<(), Error> {
-    for id in identity.remembered() {
+    let settle = |id: &String| {
         tracing::info!(transactional_id = %id, "settling what an earlier process left");
-        log.producer(id)?.init_transactions(SETTLE_WAIT)?;
-    }
-    Ok(())
+        Ok(log.producer(id)?.init_transactions(SETTLE_WAIT)?)
+    };
+    thread::scope(|scope| {
+        let ids = identity.remembered().iter();
+        let threads: Vec<_> = ids.map(|id| scope.spawn(move || settle(id))).collect();
+        let panicked = |_| Err(Error::Stopped("settling panicked".to_owned()));
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
+    })
 }
 
 fn open_database(config: &Config) -> Result<Arc<dyn Database>, Error> {
