@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -35,6 +35,8 @@ pub struct Disk {
     failing_late: AtomicU32,
     /// So many stores do not open.
     closed: AtomicU32,
+    /// The flusher comes by in the middle of the next write.
+    flush: AtomicBool,
 }
 
 struct State {
@@ -62,6 +64,7 @@ impl Disk {
             failing: AtomicU32::new(0),
             failing_late: AtomicU32::new(0),
             closed: AtomicU32::new(0),
+            flush: AtomicBool::new(false),
         })
     }
 
@@ -93,6 +96,10 @@ impl Disk {
         // The memory backend has nothing that could fail here.
         let _ = self.live.flush(owned, now);
         self.state().durable = self.live.copy();
+    }
+
+    pub fn flush_at_write(&self) {
+        self.flush.store(true, Ordering::Relaxed);
     }
 
     /// What is left after a kill.
@@ -246,6 +253,9 @@ impl TaskStore for Store {
         self.hooks.pass(Point::Write);
         if takes_one(&self.disk.failing) {
             return Err(Error::Storage("the simulated disk is full".to_owned()));
+        }
+        if self.disk.flush.swap(false, Ordering::Relaxed) {
+            self.disk.flush(&[], to.current_as_of);
         }
         self.inner.apply(base, writes, to)?;
         self.written();

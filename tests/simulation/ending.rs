@@ -18,7 +18,7 @@ use crate::{
     running::Crank,
     violation::{Outcome, Violation},
     words::{Count, REMIND_AFTER_MS},
-    world::World,
+    world::{TWIN, World},
 };
 
 /// Rounds without work after which nothing more will come.
@@ -61,6 +61,10 @@ impl World {
     fn heal(&mut self) -> Outcome {
         self.trace.step(|| "end".to_owned());
         self.log.resume();
+        if self.plan.has_twin {
+            self.kill(TWIN)?;
+            self.processes.truncate(TWIN);
+        }
         for name in 0..self.processes.len() {
             self.calm(name);
             self.wake_all(name)?;

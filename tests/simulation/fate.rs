@@ -70,7 +70,8 @@ impl World {
             73..77 => self.flush(process),
             77..80 => self.hurt_disk(process),
             80..83 => self.fill_queue(process, number),
-            83..86 => self.compact(),
+            83..85 => self.compact(),
+            85 => self.age(),
             86..91 => self.jump(),
             91..93 => self.stall(),
             93..96 => {
@@ -176,6 +177,13 @@ impl World {
         Ok(())
     }
 
+    /// Deletions of which somebody may not have heard leave no trace any more.
+    fn age(&mut self) -> Outcome {
+        self.compact()?;
+        self.clock.advance(DELETE_RETENTION_MS + 1);
+        self.compact()
+    }
+
     fn stall(&mut self) -> Outcome {
         let input = self.random.random_range(0..self.inputs.len());
         let input = self.inputs[input].clone();
@@ -219,8 +227,18 @@ impl World {
     pub fn flush(&mut self, process: usize) -> Outcome {
         let Some(life) = &self.processes[process].life else { return Ok(()) };
         use aplomb::clock::Clock;
-        life.disk.flush(&life.current(), life.clock.now());
         self.trace.say(|| format!("p{process} flushes"));
+        match self.random.random_range(0..8) {
+            // A flush takes everything or nothing.
+            0 => return self.kill(process),
+            1 => {
+                life.disk.flush(&life.current(), life.clock.now());
+                return self.kill(process);
+            }
+            // In the middle of a commit, from another thread.
+            2 | 3 => life.disk.flush_at_write(),
+            _ => life.disk.flush(&life.current(), life.clock.now()),
+        }
         if self.random.random_bool(0.3) {
             let image = self.processes[process].life.as_ref().map(|life| life.disk.image());
             self.processes[process].backup = image;

@@ -32,6 +32,8 @@ pub struct Plan {
     pub workers: Vec<usize>,
     /// Processes keep their place in the group over a restart.
     pub is_static: bool,
+    /// Somebody starts a process twice, with its identity and a disk of its own.
+    pub has_twin: bool,
     /// Processes start with another version of the handlers from some action on.
     pub upgrade_at: Option<usize>,
     /// Of each call to fail.
@@ -89,10 +91,12 @@ impl Plan {
             Kind::Commerce => load::application(kind, 2, hold_ms)?.0.topology.fold_version,
         };
         let actions = 50;
+        let has_twin = random.random_bool(0.1);
         let plan = Self {
             seed,
             kind,
-            workers: vec![2, 1, 1],
+            workers: if has_twin { vec![2, 1, 1, 1] } else { vec![2, 1, 1] },
+            has_twin,
             is_static,
             upgrade_at: random.random_bool(0.2).then(|| random.random_range(5..actions)),
             fault_probability: [0.0, 0.01, 0.03][random.random_range(0..3)],

@@ -41,6 +41,8 @@ const UNOWNED_AFTER_MS: i64 = 2_000;
 const LOOK_EVERY_MS: i64 = 500;
 /// A schedule hurts no single record more often than this.
 const BLAMES_MAX: u32 = 4;
+/// The process that has the identity of another, where there is one.
+pub const TWIN: usize = 3;
 /// Disks to be compared with the fold of their inboxes.
 const IMAGES_MAX: usize = 24;
 
@@ -140,8 +142,11 @@ impl World {
         shared: &Arc<Shared>,
     ) -> Outcome<Seat> {
         let name = format!("p{process}.{number}");
+        // The twin says that it is the first worker of the first process.
+        let identity =
+            if process == TWIN { format!("p0.{number}") } else { format!("p{process}.{number}") };
         let hooks = Hooks::new(
-            name.clone(),
+            name,
             SmallRng::seed_from_u64(self.random.random()),
             self.plan.fault_probability,
             Arc::clone(&self.blames_left),
@@ -155,9 +160,9 @@ impl World {
             clock: Arc::new(clock.clone()) as Arc<dyn Clock>,
             member: Member {
                 group: application.id.clone(),
-                instance_id: self.plan.is_static.then(|| name.clone()),
+                instance_id: self.plan.is_static.then(|| identity.clone()),
             },
-            transactional_id: format!("words-{name}"),
+            transactional_id: format!("words-{identity}"),
             seed: self.plan.seed.wrapping_mul(1_000).wrapping_add(self.started),
             shared: Arc::clone(shared),
             report: None,
@@ -301,7 +306,9 @@ impl World {
                             return Err(Violation::of("WORKER-GOES-ON", reason));
                         }
                         self.kill(name)?;
-                        self.start(name)?;
+                        if name != TWIN {
+                            self.start(name)?;
+                        }
                     }
                     End::Killed => self.kill(name)?,
                     End::Panicked(text) => return Err(Violation::of("NO-PANIC", text)),
