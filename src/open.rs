@@ -136,12 +136,17 @@ fn with_offset(facts: &Facts<'_>, next: NextOffset, metadata: &Metadata) -> Deci
     }
     let from = store.changelog;
     let readable = from >= facts.changelog.low && from <= facts.changelog.high;
-    let oldest = facts.now.minus_ms(facts.delete_retention_ms);
-    if readable && store.current_as_of > oldest {
+    if readable && is_recent(store.current_as_of, facts.now, facts.delete_retention_ms) {
         Decision::ReplayTail { next, generation, from }
     } else {
         rebuild(facts, next, metadata)
     }
+}
+
+/// Whether no tombstone can have gone that state of `as_of` needs to hear of. A tenth of the time
+/// is for the clocks of the machines, which differ.
+pub fn is_recent(as_of: Timestamp, now: Timestamp, delete_retention_ms: i64) -> bool {
+    as_of > now.minus_ms(delete_retention_ms - delete_retention_ms / 10)
 }
 
 /// What a rebuild would read must be there from the first record of the generation on: compaction
@@ -159,7 +164,7 @@ fn rebuild(facts: &Facts<'_>, next: NextOffset, metadata: &Metadata) -> Decision
             && !facts.damaged
             && begun.changelog >= low
             && begun.changelog <= facts.changelog.high
-            && begun.current_as_of > facts.now.minus_ms(facts.delete_retention_ms)
+            && is_recent(begun.current_as_of, facts.now, facts.delete_retention_ms)
     });
     match begun {
         Some(begun) => {

@@ -4,6 +4,8 @@
 //! - `RESTORE-END` a replay ends only at the position record of the committed offset; reaching the
 //!   high watermark without it is fatal.
 //! - `RESTORE-MARK` the first batch marks the store as restoring.
+//! - `RESTORE-FRESH` until its end, a store that is being restored is current as of when it was
+//!   last whole, or when its rebuild began: a tombstone that it has yet to read may be gone later.
 
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use aplomb_state::{
 use crate::{
     changelog::{self, Entry},
     log::{self, Reader},
+    open,
     position::Metadata,
 };
 
@@ -31,6 +34,8 @@ pub struct Restore {
     pub until: NextOffset,
     pub from: NextOffset,
     pub mode: Mode,
+    /// What is there already may lack tombstones from then on.
+    as_of: Timestamp,
     /// Where the store's inbox offset stands while it is marked as restoring.
     base: Option<NextOffset>,
     reached: bool,
@@ -68,8 +73,10 @@ impl Restore {
         changelog: TopicPartition,
         goal: Goal,
     ) -> Self {
-        let base = store.position().map(|position| position.inbox);
-        Self::new(store, metadata, changelog, goal, Mode::Tail, base)
+        let known = store.position();
+        let base = known.map(|position| position.inbox);
+        let as_of = known.map_or(goal.begun, |position| position.current_as_of);
+        Self::new(store, metadata, changelog, goal, Mode::Tail, Begun { base, as_of })
     }
 
     pub fn rebuild(
@@ -80,14 +87,17 @@ impl Restore {
         from: Rebuild,
     ) -> Result<Self, backend::Error> {
         store.begin_rebuild(from)?;
-        let base = store.rebuilding().map(|position| position.inbox);
+        let known = store.rebuilding();
+        let base = known.map(|position| position.inbox);
+        let as_of = known.map_or(goal.begun, |position| position.current_as_of);
         // One that was complete and could not take the place of the old data.
         let is_complete = store.rebuilding().is_some_and(|position| {
             !position.restoring
                 && position.inbox == goal.next
                 && position.generation == metadata.generation
         });
-        let mut restore = Self::new(store, metadata, changelog, goal, Mode::Rebuild, base);
+        let begun = Begun { base, as_of };
+        let mut restore = Self::new(store, metadata, changelog, goal, Mode::Rebuild, begun);
         restore.reached = is_complete;
         Ok(restore)
     }
@@ -98,7 +108,7 @@ impl Restore {
         changelog: TopicPartition,
         goal: Goal,
         mode: Mode,
-        base: Option<NextOffset>,
+        Begun { base, as_of }: Begun,
     ) -> Self {
         let Goal { begun, next, until, from } = goal;
         Self {
@@ -109,6 +119,7 @@ impl Restore {
             until,
             from,
             mode,
+            as_of,
             base,
             reached: false,
             records: 0,
@@ -121,7 +132,6 @@ impl Restore {
         &mut self,
         reader: &mut R,
         records_max: usize,
-        now: Timestamp,
     ) -> Result<Progress, Error> {
         if self.reached {
             return self.finish();
@@ -168,7 +178,7 @@ impl Restore {
             )));
         }
         if read > 0 || reached {
-            self.apply(&batch, generation, position, now).map_err(Error::Store)?;
+            self.apply(&batch, generation, position).map_err(Error::Store)?;
         }
         if reached { self.finish() } else { Ok(Progress::Going) }
     }
@@ -185,7 +195,6 @@ impl Restore {
         batch: &Overlay,
         generation: Generation,
         changelog: NextOffset,
-        now: Timestamp,
     ) -> Result<(), backend::Error> {
         // While restoring, the store keeps the inbox offset it had: it is behind until the end.
         let unfinished = self.base.unwrap_or(NextOffset(0));
@@ -195,11 +204,17 @@ impl Restore {
             changelog,
             fold_version: self.metadata.fold_version,
             restoring: !self.reached && !mutation::is_on(Mutation::RestoreUnmarked),
-            current_as_of: now,
+            // Whole, it is as of the committed offset, which was read when this began.
+            current_as_of: if self.reached { self.begun } else { self.as_of },
         };
         self.store.apply(self.base, &mut batch.writes(), &to)?;
         self.base = Some(to.inbox);
         Ok(())
+    }
+
+    /// Whether every tombstone that it needs is still there.
+    pub fn is_recent(&self, now: Timestamp, delete_retention_ms: i64) -> bool {
+        open::is_recent(self.as_of, now, delete_retention_ms)
     }
 
     /// The changelog offset that the store has, for progress.
@@ -215,6 +230,12 @@ impl Restore {
     pub fn into_store(self) -> Box<dyn TaskStore> {
         self.store
     }
+}
+
+/// Where the store stands.
+struct Begun {
+    base: Option<NextOffset>,
+    as_of: Timestamp,
 }
 
 /// From where to where.

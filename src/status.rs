@@ -165,6 +165,11 @@ impl Status {
         self.live().fatal.clone()
     }
 
+    /// When every worker had come round since: what is known of the group is as old as that.
+    pub fn turned(&self) -> Option<Timestamp> {
+        self.live().workers.values().map(|worker| worker.turned).min()
+    }
+
     pub fn tasks(&self) -> BTreeMap<TaskId, TaskStatus> {
         self.live().tasks.clone()
     }

@@ -82,7 +82,10 @@ impl Duty {
             // One that failed waits for the workers, who open it anew.
             if (stopping || self.is_due(last, now)) && !self.database.has_failed() {
                 last = now;
-                if let Err(error) = self.database.flush(&self.current(), now) {
+                // A worker that stands still may have lost its tasks to somebody who deletes: what
+                // it holds is as of its last round.
+                let as_of = self.status.turned().unwrap_or(now);
+                if let Err(error) = self.database.flush(&self.current(), as_of) {
                     tracing::error!(%error, "flush failed; the database will be opened anew");
                 }
             }

@@ -257,8 +257,14 @@ impl<L: Log> Worker<L> {
             self.readers.insert(id.clone(), reader);
         }
         let Some(reader) = self.readers.get_mut(&id) else { return Ok(false) };
+        let retention_ms = self.application.tuning.changelog_delete_retention_ms;
+        if !restore.is_recent(now, retention_ms) {
+            // It took too long, or stood still: from the start.
+            self.reopen(input, 0);
+            return Ok(true);
+        }
         let before = reader.position(&restore.changelog);
-        match restore.step(reader, max, now) {
+        match restore.step(reader, max) {
             Ok(Progress::Going) => Ok(reader.position(&restore.changelog) > before),
             Ok(Progress::Done) => {
                 self.readers.remove(&id);

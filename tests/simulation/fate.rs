@@ -226,18 +226,17 @@ impl World {
 
     pub fn flush(&mut self, process: usize) -> Outcome {
         let Some(life) = &self.processes[process].life else { return Ok(()) };
-        use aplomb::clock::Clock;
         self.trace.say(|| format!("p{process} flushes"));
         match self.random.random_range(0..8) {
             // A flush takes everything or nothing.
             0 => return self.kill(process),
             1 => {
-                life.disk.flush(&life.current(), life.clock.now());
+                life.disk.flush(&life.current(), life.turned());
                 return self.kill(process);
             }
             // In the middle of a commit, from another thread.
             2 | 3 => life.disk.flush_at_write(),
-            _ => life.disk.flush(&life.current(), life.clock.now()),
+            _ => life.disk.flush(&life.current(), life.turned()),
         }
         if self.random.random_bool(0.3) {
             let image = self.processes[process].life.as_ref().map(|life| life.disk.image());

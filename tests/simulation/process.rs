@@ -48,6 +48,8 @@ pub struct Seat {
     pub hooks: Arc<Hooks>,
     /// It gets every so many rounds one turn.
     pub stride: usize,
+    /// When it had its last, by its own clock.
+    pub turned: Timestamp,
 }
 
 pub enum Place {
@@ -93,6 +95,11 @@ impl Life {
     pub fn current(&self) -> Vec<TaskId> {
         let running = |task: &&Task| matches!(task.state, State::Running(_)) && task.stage > 0;
         self.tasks().filter(running).map(|task| task.id.clone()).collect()
+    }
+
+    /// As of when the flusher knows that.
+    pub fn turned(&self) -> Timestamp {
+        self.seats.iter().map(|seat| seat.turned).min().unwrap_or(Timestamp::MIN)
     }
 
     pub fn is_paused(&self) -> bool {

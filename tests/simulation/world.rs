@@ -169,7 +169,7 @@ impl World {
             application,
         });
         let worker = Box::new(worker.map_err(Self::broken)?);
-        Ok(Seat { place: Place::Awake(worker), hooks, stride: 1 })
+        Ok(Seat { place: Place::Awake(worker), hooks, stride: 1, turned: clock.now() })
     }
 }
 
@@ -272,7 +272,9 @@ impl World {
     pub fn turn(&mut self, name: usize, number: usize) -> Outcome<Turn> {
         let switch = self.switch;
         let _said = tracing::info_span!("turn", of = format!("{name}.{number}")).entered();
-        let Some(seat) = self.seat_mut(name, number) else { return Ok(Turn::Idle) };
+        let Some(life) = &mut self.processes[name].life else { return Ok(Turn::Idle) };
+        let now = life.clock.now();
+        let Some(seat) = life.seats.get_mut(number) else { return Ok(Turn::Idle) };
         let worker = match std::mem::replace(&mut seat.place, Place::Empty) {
             Place::Awake(worker) => worker,
             other => {
@@ -280,6 +282,7 @@ impl World {
                 return Ok(Turn::Idle);
             }
         };
+        seat.turned = now;
         let ran = if seat.hooks.is_to_pause() {
             running::turn_or_pause(worker, &seat.hooks, switch)
         } else {
