@@ -73,6 +73,7 @@ fn every_scenario() -> Outcome {
 /// One storm after another, each with the next seed, until the hours are over. The first that
 /// fails ends it: its seed is in its name.
 fn storms(world: &World, chosen: &[Scenario]) -> Outcome {
+    // A fraction is a short try.
     let hours: f64 = std::env::var(HOURS).ok().map_or(Ok(1.0), |hours| hours.parse())?;
     let until = Instant::now() + Duration::from_secs_f64(hours * 3_600.0);
     let mut rows = Vec::new();
