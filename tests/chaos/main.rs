@@ -63,9 +63,10 @@ fn every_scenario() -> Outcome {
     if what == "storms" {
         return storms(&world, &chosen);
     }
+    let commit = report::commit();
     let rows: Vec<Row> = chosen.iter().map(|scenario| run(&world, scenario, world.seed)).collect();
     if what == "all" {
-        report::write_evidence(&rows, world.seed)?;
+        report::write_evidence(&rows, world.seed, &commit)?;
     }
     finish(&rows)
 }

@@ -52,7 +52,7 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 /// The page under `docs/evidence`.
-pub fn write_evidence(rows: &[Row], seed: u64) -> Outcome {
+pub fn write_evidence(rows: &[Row], seed: u64, commit: &str) -> Outcome {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/evidence");
     fs::create_dir_all(&folder)?;
     let seconds: u64 = rows.iter().map(|row| row.seconds).sum();
@@ -62,7 +62,6 @@ pub fn write_evidence(rows: &[Row], seed: u64) -> Outcome {
          Written by `make chaos`; [chaos.md](../chaos.md) says how to read it. Seed {seed}, commit \
          {commit}, {machine}.\n\n\
          {count} scenarios, {failed} failed, {seconds} s.\n\n{table}",
-        commit = commit(),
         machine = machine(),
         count = rows.len(),
         table = table(rows),
@@ -85,7 +84,8 @@ fn machine() -> String {
     )
 }
 
-fn commit() -> String {
+/// What is tested. Asked for before the scenarios, which take a while.
+pub fn commit() -> String {
     let git = |arguments: &[&str]| {
         let root = env!("CARGO_MANIFEST_DIR");
         let output = Command::new("git").current_dir(root).args(arguments).output().ok()?;
