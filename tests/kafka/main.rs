@@ -68,37 +68,12 @@ fn nothing_is_missing_doubled_or_different_after_every_fault() -> Outcome {
     let started = Instant::now();
     let pace = Pace { most: NOTIFICATIONS, per_second: PER_SECOND, skus: 500, seed };
     let feed = Feed::start(&broker, &application, pace);
+    let progress = feed.progress();
     let mut paused = None;
     for (second, fault) in FAULTS {
         sleep_until(started + Duration::from_secs(second));
-        println!("{second:>4} s  {} notifications so far", feed.progress().fed());
-        match fault {
-            Fault::Kill => {
-                let victim = match paused {
-                    // A stopped process is killed in its sleep by another test; here it must wake.
-                    Some(paused) => 1 - paused,
-                    None => random.random_range(0..2),
-                };
-                println!("{second:>4} s  kill -9 of process {victim}");
-                services[victim].kill()?;
-                services[victim].start()?;
-            }
-            Fault::Pause => {
-                let victim = random.random_range(0..2);
-                println!("{second:>4} s  SIGSTOP of process {victim} for {PAUSE:?}");
-                services[victim].signal(libc::SIGSTOP)?;
-                paused = Some(victim);
-            }
-            Fault::Resume => {
-                let victim = paused.take().unwrap_or(0);
-                println!("{second:>4} s  SIGCONT of process {victim}");
-                services[victim].signal(libc::SIGCONT)?;
-            }
-            Fault::RestartBroker => {
-                println!("{second:>4} s  broker restart");
-                broker.command("restart", &[])?;
-            }
-        }
+        println!("{second:>4} s  {} notifications so far", progress.fed());
+        happen(fault, &broker, &mut services, &mut paused, &mut random)?;
     }
     let fed = feed.join()?;
     println!("{:>4} s  {fed} notifications fed", started.elapsed().as_secs());
@@ -116,6 +91,39 @@ fn nothing_is_missing_doubled_or_different_after_every_fault() -> Outcome {
     println!("{:>4} s  verified\n{}", started.elapsed().as_secs(), verified.text);
     assert!(verified.inputs > 2 * NOTIFICATIONS);
     Ok(())
+}
+
+fn happen(
+    fault: Fault,
+    broker: &Broker,
+    services: &mut [Service],
+    paused: &mut Option<usize>,
+    random: &mut SmallRng,
+) -> Outcome {
+    let drawn = random.random_range(0..2);
+    match fault {
+        Fault::Kill => {
+            // A stopped process is killed in its sleep by another test; here it must wake.
+            let victim = paused.map_or(drawn, |paused| 1 - paused);
+            println!("        kill -9 of process {victim}");
+            services[victim].kill()?;
+            services[victim].start()
+        }
+        Fault::Pause => {
+            println!("        SIGSTOP of process {drawn} for {PAUSE:?}");
+            *paused = Some(drawn);
+            services[drawn].signal(libc::SIGSTOP)
+        }
+        Fault::Resume => {
+            let victim = paused.take().unwrap_or(0);
+            println!("        SIGCONT of process {victim}");
+            services[victim].signal(libc::SIGCONT)
+        }
+        Fault::RestartBroker => {
+            println!("        broker restart");
+            broker.command("restart", &[])
+        }
+    }
 }
 
 /// The schedule of the faults, not a wait for something to happen.

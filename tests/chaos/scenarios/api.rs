@@ -141,7 +141,7 @@ pub fn transactions_by_chance(round: &mut Round<'_>) -> Outcome {
     round.settle()
 }
 
-/// One commit is cut before the broker saw it, one after it was handled. Short: `make test` runs it.
+/// One commit is cut before the broker saw it, one after it was handled. `make test` runs it.
 pub fn smoke(round: &mut Round<'_>) -> Outcome {
     round.begin(&Setup::new(1))?;
     round.feed(PER_SECOND);

@@ -1,5 +1,5 @@
-//! More comes in than goes out: memory stays flat, nobody loses the group, the lag shows, and all of
-//! it is made up for.
+//! More comes in than goes out: memory stays flat, nobody loses the group, the lag shows, and all
+//! of it is made up for.
 
 use std::time::Duration;
 
