@@ -4,6 +4,7 @@
 //! the group's coordinator, and that request looks at no clock either: it goes on at the next
 //! change of a broker's state. If a broker goes and comes at the wrong moment there is no next
 //! change, and the worker would wait for ever.
+//! (<https://github.com/confluentinc/librdkafka/issues/5456>, `issues/5511` there.)
 
 use std::{
     io,

@@ -35,8 +35,11 @@ pub fn classify(failure: &Failure, during: During, what: &str) -> Error {
     if failure.flags.fatal {
         return Error::new(Class::Fatal, message);
     }
-    if failure.flags.requires_abort || is_membership(failure.code) {
-        let blameless = is_membership(failure.code) || is_unanswered(failure.code);
+    // The transaction has failed already, in the background: calls of it are refused until it is
+    // aborted.
+    let is_over = during == During::Transaction && failure.code == Code::State;
+    if failure.flags.requires_abort || is_over || is_membership(failure.code) {
+        let blameless = is_over || is_membership(failure.code) || is_unanswered(failure.code);
         return Error { blameless, ..Error::new(Class::Abort, message) };
     }
     if is_unanswered(failure.code) {
@@ -177,6 +180,8 @@ mod tests {
             (Code::InvalidRequest, FATAL, Request, Class::Fatal),
             (Code::IllegalGeneration, ABORT, Transaction, Class::Abort),
             (Code::UnknownMemberId, NONE, Transaction, Class::Abort),
+            (Code::State, NONE, Transaction, Class::Abort),
+            (Code::State, NONE, Request, Class::Fatal),
             (Code::StaleMemberEpoch, NONE, Transaction, Class::Abort),
             (Code::MessageSizeTooLarge, ABORT, Transaction, Class::Abort),
             (Code::MessageTimedOut, ABORT, Transaction, Class::Abort),
