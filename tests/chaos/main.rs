@@ -64,9 +64,13 @@ fn every_scenario() -> Outcome {
         return storms(&world, &chosen);
     }
     let commit = report::commit();
-    let rows: Vec<Row> = chosen.iter().map(|scenario| run(&world, scenario, world.seed)).collect();
-    if what == "all" {
-        report::write_evidence(&rows, world.seed, &commit)?;
+    let mut rows = Vec::new();
+    for scenario in &chosen {
+        rows.push(run(&world, scenario, world.seed));
+        if what == "all" {
+            // Each time, so that a run that is broken off leaves what it has shown.
+            report::write_evidence(&rows, chosen.len(), world.seed, &commit)?;
+        }
     }
     finish(&rows)
 }

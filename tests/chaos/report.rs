@@ -52,7 +52,7 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 /// The page under `docs/evidence`.
-pub fn write_evidence(rows: &[Row], seed: u64, commit: &str) -> Outcome {
+pub fn write_evidence(rows: &[Row], of: usize, seed: u64, commit: &str) -> Outcome {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/evidence");
     fs::create_dir_all(&folder)?;
     let seconds: u64 = rows.iter().map(|row| row.seconds).sum();
@@ -61,7 +61,7 @@ pub fn write_evidence(rows: &[Row], seed: u64, commit: &str) -> Outcome {
         "# Faults on a real Kafka\n\n\
          Written by `make chaos`; [chaos.md](../chaos.md) says how to read it. Seed {seed}, commit \
          {commit}, {machine}.\n\n\
-         {count} scenarios, {failed} failed, {seconds} s.\n\n{table}",
+         {count} of {of} scenarios, {failed} failed, {seconds} s.\n\n{table}",
         machine = machine(),
         count = rows.len(),
         table = table(rows),

@@ -29,6 +29,7 @@ pub const STORM: &str = "storm";
 
 pub fn all() -> Vec<Scenario> {
     let mut all = vec![Scenario::new(SMOKE, api::smoke)];
+    all.push(Scenario::new("long", long::long));
     all.extend(api::scenarios());
     all.push(Scenario::new("transactions-30-percent", api::transactions_by_chance));
     all.push(Scenario::new("kill", members::kill));
@@ -49,6 +50,5 @@ pub fn all() -> Vec<Scenario> {
     all.push(Scenario::new("slow-broker", pressure::slow_broker));
     all.push(Scenario::new("hot-key", pressure::hot_key));
     all.push(Scenario::new(STORM, storm::storm));
-    all.push(Scenario::new("long", long::long));
     all
 }
