@@ -11,12 +11,14 @@
 //! - [`worker`]: the loop; [`task`], [`open`], [`restore`], [`changelog`], [`position`]: its parts.
 //! - [`runtime`]: a process with its threads; [`driver`]: one worker in virtual time.
 //! - [`replay`], [`verify`]: what would it give, and is it right?
+//! - [`checkpoint`]: inboxes trimmed, and what `verify` folds from then.
 //! - [`operator`], [`generation`], [`scan`]: offsets restored, a new generation begun.
 //! - [`http`], [`status`], [`metrics`], [`logging`], [`describe`]: for people.
 //! - `cli`, `commerce`: the binary.
 
 pub mod application;
 pub mod changelog;
+pub mod checkpoint;
 #[cfg(feature = "commerce")]
 pub mod cli;
 pub mod clock;

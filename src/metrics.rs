@@ -14,6 +14,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
 
 use crate::{
+    checkpoint::Round,
     log::Class,
     status::{Status, TaskState},
 };
@@ -51,12 +52,14 @@ const POSITION: &str = "aplomb_task_position";
 const LAG: &str = "aplomb_task_lag_records";
 const AGE: &str = "aplomb_task_age_seconds";
 const MEMORY: &str = "aplomb_memory_bytes";
+const CHECKPOINTS: &str = "aplomb_checkpoints_total";
+const TRIMMED: &str = "aplomb_trimmed_records_total";
 const READY: &str = "aplomb_ready";
 
 const TASK: &[&str] = &["stage", "topic", "partition"];
 
 /// All of them.
-pub const DEFINITIONS: [Definition; 17] = [
+pub const DEFINITIONS: [Definition; 19] = [
     count(RECORDS, &[], "Input records whose effects are committed."),
     count(REJECTIONS, &[], "Inputs that left an exception instead of effects."),
     count(TIMERS, &[], "Timers fired."),
@@ -68,6 +71,8 @@ pub const DEFINITIONS: [Definition; 17] = [
     count(REBALANCES, &[], "Events of the group, empty ones too."),
     count(RESTORED, &["stage"], "Changelog records replayed."),
     time(RESTORE_SECONDS, "How long a task took from its opening until it ran."),
+    count(CHECKPOINTS, &[], "Checkpoints of tasks' states written."),
+    count(TRIMMED, &[], "Records deleted from inboxes, for a checkpoint stands in for them."),
     level(TASKS, Unit::Count, &["state"], "Owned tasks: opening, restoring, running, parked."),
     level(POSITION, Unit::Count, TASK, "The committed offset; its rate is the throughput."),
     level(LAG, Unit::Count, TASK, "Records waiting."),
@@ -140,6 +145,12 @@ pub fn record_error(class: Class) {
 
 pub fn record_fencing() {
     counter!(FENCINGS).increment(1);
+}
+
+/// A round of the checkpoints' keeper.
+pub fn record_keeping(round: &Round) {
+    counter!(CHECKPOINTS).increment(u64::try_from(round.written).unwrap_or(0));
+    counter!(TRIMMED).increment(round.trimmed);
 }
 
 /// A task runs, `took_ms` after it was opened.

@@ -21,6 +21,9 @@ pub const LOCK_FILE: &str = "lock";
 pub const TRANSACTIONAL_IDS_FILE: &str = "transactional-ids";
 /// In the state folder: the database of all tasks.
 pub const DATABASE_DIR: &str = "database";
+/// In the state folder: what tasks' states were at earlier offsets.
+pub const CHECKPOINTS_DIR: &str = "checkpoints";
+pub const CHECKPOINT_SUFFIX: &str = ".checkpoint";
 /// Behind the folder of a database that did not open and was moved aside.
 pub const ASIDE_SUFFIX: &str = ".aside";
 
@@ -72,6 +75,10 @@ pub fn transactional_ids_file(state_dir: &Path) -> PathBuf {
 
 pub fn database_dir(state_dir: &Path) -> PathBuf {
     state_dir.join(DATABASE_DIR)
+}
+
+pub fn checkpoints_dir(state_dir: &Path) -> PathBuf {
+    state_dir.join(CHECKPOINTS_DIR)
 }
 
 #[cfg(test)]

@@ -51,11 +51,8 @@ enum Command {
     #[command(after_help = replay::HELP)]
     Replay(replay::Options),
     /// Fold the inboxes again and compare every record that was written
-    #[command(
-        after_help = "Exit codes: 0 all agree; 1 something is missing, doubled or different; \
-        2 it cannot be known, with the reason.\n\nExample:\n  aplomb verify --config aplomb.toml"
-    )]
-    Verify(WithConfig),
+    #[command(after_help = verify::HELP)]
+    Verify(verify::Options),
     /// Tell the running process to give up its tasks and end
     #[command(after_help = drain::HELP)]
     Drain(WithConfig),

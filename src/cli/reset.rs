@@ -132,8 +132,9 @@ fn name(step: Step) -> &'static str {
 }
 
 /// What a new generation has no use for.
-fn state(config: &Config) -> [PathBuf; 1] {
-    [names::database_dir(&config.application.state_dir)]
+fn state(config: &Config) -> [PathBuf; 2] {
+    let folder = &config.application.state_dir;
+    [names::database_dir(folder), names::checkpoints_dir(folder)]
 }
 
 fn delete_state(config: &Config) -> Result<(), Failure> {

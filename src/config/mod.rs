@@ -40,6 +40,7 @@ pub struct Config {
     pub http: Http,
     pub log: Log,
     pub time: Time,
+    pub inbox: Inbox,
     /// Raised by whoever changes flows, rules or bootstrap: tasks keep the greatest.
     pub revision: u64,
     pub flows: Vec<Flow>,
@@ -131,6 +132,14 @@ pub struct Log {
 pub enum LogFormat {
     Human,
     Json,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inbox {
+    /// Records are kept for so long at least; before that, a checkpoint stands in for them.
+    pub keep_ms: i64,
+    /// From one checkpoint of a task to the next.
+    pub checkpoint_interval_ms: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

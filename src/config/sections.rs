@@ -7,8 +7,8 @@ use aplomb_state::ids::Timestamp;
 use crate::application::Start;
 
 use super::{
-    Application, Checks, Config, Flow, GroupProtocol, Http, Kafka, Log, LogFormat, Memory, Time,
-    Topics, Worker, document,
+    Application, Checks, Config, Flow, GroupProtocol, Http, Inbox, Kafka, Log, LogFormat, Memory,
+    Time, Topics, Worker, document,
     reader::{Reader, Section},
 };
 
@@ -36,6 +36,7 @@ pub(super) fn read<'a>(reader: &'a Reader<'a>, checks: &Checks<'_>) -> Config {
         http: http(root.section("http")),
         log: log(root.section("log")),
         time: time(root.section("time")),
+        inbox: inbox(root.section("inbox")),
         revision: revision(root.section("configuration")),
         flows: flows(reader, &root),
         rules: root.json("rules"),
@@ -224,6 +225,20 @@ fn time(section: Section<'_>) -> Time {
     let hold_ms = section.integer("hold_ms", 600_000, 1_000..=86_400_000);
     section.finish();
     Time { hold_ms }
+}
+
+fn inbox(section: Section<'_>) -> Inbox {
+    const DAY_MS: i64 = 86_400_000;
+    let inbox = Inbox {
+        keep_ms: section.integer("keep_ms", 7 * DAY_MS, 1_000..=3_650 * DAY_MS),
+        checkpoint_interval_ms: section.integer(
+            "checkpoint_interval_ms",
+            7 * DAY_MS / 2,
+            1_000..=30 * DAY_MS,
+        ),
+    };
+    section.finish();
+    inbox
 }
 
 fn revision(section: Section<'_>) -> u64 {

@@ -3,6 +3,7 @@
 
 mod flusher;
 mod identity;
+mod keeper;
 mod lag;
 mod owners;
 
@@ -27,8 +28,9 @@ use aplomb_state::{
 pub use self::{identity::Identity, owners::Unowned};
 use crate::{
     application::Application,
+    checkpoint::Policy,
     clock::{Clock, SystemClock},
-    config::Config,
+    config::{Config, Inbox},
     http,
     kafka::KafkaLog,
     log::{Leave, Log, Member, Producer},
@@ -114,6 +116,7 @@ pub fn run(
         config.worker.flush_interval_ms_max,
         config.worker.flush_bytes_max,
     );
+    let keeper = start_keeper(config, &log, &application, &database, &status, &clock)?;
     let parts = |number: usize| Parts {
         application: Arc::clone(&application),
         log: log.clone(),
@@ -135,9 +138,33 @@ pub fn run(
     if let Some(owners) = owners {
         owners.stop();
     }
+    keeper.stop();
     flusher.stop();
     server.stop();
     outcome
+}
+
+fn start_keeper(
+    config: &Config,
+    log: &KafkaLog,
+    application: &Arc<Application>,
+    database: &Arc<dyn Database>,
+    status: &Status,
+    clock: &Arc<dyn Clock>,
+) -> Result<keeper::Keeper, Error> {
+    let folder = names::checkpoints_dir(&config.application.state_dir);
+    let failed = |error| Error::State(format!("{}: {error}", folder.display()));
+    let Inbox { keep_ms, checkpoint_interval_ms: interval_ms } = config.inbox;
+    keeper::Keeper::start(
+        log.clone(),
+        Arc::clone(application),
+        Arc::clone(database),
+        status.clone(),
+        Arc::clone(clock),
+        folder.clone(),
+        Policy { keep_ms, interval_ms },
+    )
+    .map_err(failed)
 }
 
 /// What a start needs of the broker.

@@ -17,6 +17,7 @@ use crate::{
     generation::Beginnings,
     log::{Committed, Fetched, Isolation, Log},
     names,
+    position::Note,
     scan::{self, Next},
     worker::ticks::OWN_CAUSE,
 };
@@ -54,6 +55,9 @@ pub(super) struct Found {
     pub places: HashMap<TopicPartition, u32>,
     /// By cause prefix: `stage/topic/partition`.
     pub inputs: HashMap<String, u32>,
+    /// The first cause of each input that stands in each destination, with its effect, or that a
+    /// note there stands before. Effects of an input partition stand in the order of their causes.
+    first: HashMap<(u32, u32), (Offset, u32)>,
     /// Records caused by inputs that were not committed when the offsets were fixed.
     later: Vec<Later>,
 }
@@ -117,8 +121,13 @@ impl Found {
     ) {
         let mut cause = None;
         record.headers.each(&mut |name, value| {
+            let text = || value.and_then(|value| std::str::from_utf8(value).ok());
             if name == names::CAUSE_HEADER.as_bytes() {
-                cause = value.and_then(|value| std::str::from_utf8(value).ok()).map(str::to_owned);
+                cause = text().map(str::to_owned);
+            } else if name == names::NOTE_HEADER.as_bytes()
+                && let Some(note) = text().and_then(Note::parse)
+            {
+                self.noted(inputs, destination, &note);
             }
         });
         let place = || format!("{} offset {}", self.place(destination), record.offset);
@@ -139,6 +148,7 @@ impl Found {
             self.later.push(Later { input, offset, cause, place });
             return;
         }
+        self.first.entry((input, destination)).or_insert((offset, effect));
         if offset.0 < known.from.0 {
             report.not_judged += 1;
             return;
@@ -172,6 +182,20 @@ impl Found {
             }
         }
         Ok(())
+    }
+
+    /// Of a destination whose first records are gone: whether this one may have been among them.
+    pub(super) fn may_be_trimmed(&self, key: &Key) -> bool {
+        let first = self.first.get(&(key.input, key.destination));
+        first.is_none_or(|first| (key.offset, key.effect) < *first)
+    }
+
+    /// Effects of what came after it stand behind the note.
+    fn noted(&mut self, inputs: &[Input], destination: u32, note: &Note) {
+        let is_it = |(input, _): &(&Input, u32)| input.partition == note.partition;
+        if let Some((_, input)) = inputs.iter().zip(0u32..).find(is_it) {
+            self.first.entry((input, destination)).or_insert((Offset(note.next.0), 0));
+        }
     }
 
     fn parse(&self, cause: &str) -> Option<(u32, Offset, u32)> {

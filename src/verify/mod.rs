@@ -8,6 +8,7 @@
 //!
 //! Invariant `EFFECT-ONCE`: what stands in the topics is what the committed inputs give.
 
+mod base;
 mod expect;
 mod found;
 
@@ -18,8 +19,9 @@ use aplomb_state::ids::{NextOffset, TopicPartition};
 use self::{expect::Refold, found::Found};
 use crate::{
     application::Application,
+    checkpoint::Checkpoint,
     generation::Beginnings,
-    log::{Committed, Isolation, Log, Watermarks},
+    log::{Committed, Isolation, Log},
     position::Metadata,
     scan,
 };
@@ -65,6 +67,8 @@ pub struct Report {
     /// Records that no input accounts for.
     pub unexpected: u64,
     pub deviations: Vec<Deviation>,
+    /// What was folded from a checkpoint, and checkpoints that cannot be read.
+    pub notes: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +106,22 @@ impl Report {
     }
 }
 
+/// The checkpoints that a fold may begin with, and which of them it takes.
+#[derive(Debug, Default)]
+pub struct Checkpoints {
+    pub known: Vec<Checkpoint>,
+    pub choice: Choice,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// As much is folded again as the inboxes hold.
+    #[default]
+    Oldest,
+    /// As little as possible.
+    Newest,
+}
+
 /// An input partition and how far its task has committed.
 #[derive(Clone, Debug)]
 struct Input {
@@ -110,6 +130,8 @@ struct Input {
     /// The first offset to fold.
     from: NextOffset,
     committed: NextOffset,
+    /// The state before `from`. Absent: there was none.
+    base: Option<Checkpoint>,
 }
 
 /// Folds and compares. `progress` is told (done, of) in records.
@@ -118,9 +140,19 @@ pub fn verify<L: Log>(
     application: &Arc<Application>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, Error> {
+    verify_from(log, application, &Checkpoints::default(), progress)
+}
+
+/// As [`verify`], where inboxes were trimmed.
+pub fn verify_from<L: Log>(
+    log: &L,
+    application: &Arc<Application>,
+    checkpoints: &Checkpoints,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, Error> {
     let beginnings = Beginnings::read(log, application)?;
-    let inputs = inputs(log, application, &beginnings)?;
     let mut report = Report::default();
+    let inputs = inputs(log, application, &beginnings, checkpoints, &mut report)?;
     let found = Found::read(log, application, &inputs, &beginnings, &mut report)?;
     let mut refold = Refold::new(log, application, found);
     let total: i64 = inputs.iter().map(|input| input.committed.0 - input.from.0).sum();
@@ -139,6 +171,8 @@ fn inputs<L: Log>(
     log: &L,
     application: &Application,
     beginnings: &Beginnings,
+    checkpoints: &Checkpoints,
+    report: &mut Report,
 ) -> Result<Vec<Input>, Error> {
     let mut partitions = application.external_partitions();
     partitions.extend(application.inbox_partitions());
@@ -147,10 +181,19 @@ fn inputs<L: Log>(
     let mut inputs = Vec::new();
     for ((partition, committed), marks) in partitions.iter().zip(committed).zip(marks) {
         let Some(stage) = application.stage_of(partition) else { continue };
-        let begun = beginnings.of(partition);
-        if let Some(input) = input(application, stage, partition, committed, marks, begun)? {
-            inputs.push(input);
-        }
+        let Committed::At { next, metadata } = committed else { continue };
+        let metadata = metadata_of(application, partition, &metadata)?;
+        let (partition, committed) = (partition.clone(), next);
+        let input = if stage == 0 {
+            let from = metadata.start.unwrap_or(marks.low).max(marks.low);
+            Input { stage, partition, from, committed, base: None }
+        } else {
+            let begun = beginnings.of(&partition);
+            let from = begun.max(marks.low);
+            let whole = Input { stage, partition, from, committed, base: None };
+            base::choose(whole, begun, &metadata, checkpoints, report)?
+        };
+        inputs.push(input);
     }
     if inputs.is_empty() {
         return Err(Error::CannotKnow(format!(
@@ -161,16 +204,12 @@ fn inputs<L: Log>(
     Ok(inputs)
 }
 
-fn input(
+fn metadata_of(
     application: &Application,
-    stage: u16,
     partition: &TopicPartition,
-    committed: Committed,
-    marks: Watermarks,
-    begun: NextOffset,
-) -> Result<Option<Input>, Error> {
-    let Committed::At { next, metadata } = committed else { return Ok(None) };
-    let metadata = Metadata::parse(&metadata).map_err(Error::CannotKnow)?;
+    text: &str,
+) -> Result<Metadata, Error> {
+    let metadata = Metadata::parse(text).map_err(Error::CannotKnow)?;
     let ours = application.topology.fold_version;
     if metadata.fold_version != ours {
         return Err(Error::CannotKnow(format!(
@@ -179,17 +218,5 @@ fn input(
             metadata.fold_version.0, ours.0
         )));
     }
-    let from = if stage == 0 {
-        metadata.start.unwrap_or(marks.low).max(marks.low)
-    } else if marks.low > begun {
-        return Err(Error::CannotKnow(format!(
-            "{partition} begins at {}: its first records were deleted, and there is no checkpoint \
-             to fold from",
-            marks.low
-        )));
-    } else {
-        begun
-    };
-    let partition = partition.clone();
-    Ok(Some(Input { stage, partition, from, committed: next }))
+    Ok(metadata)
 }

@@ -1,6 +1,6 @@
 //! What an operator does, on real Apache Kafka: a process drained, lost offsets restored, a new
-//! generation begun. Each command is run as its user runs it, and `aplomb verify` has the last
-//! word.
+//! generation begun, inboxes trimmed. Each command is run as its user runs it, and `aplomb verify`
+//! has the last word.
 #![cfg(feature = "commerce")]
 
 #[path = "../live/mod.rs"]
@@ -8,9 +8,16 @@
 mod live;
 mod service;
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use aplomb::commerce::traffic;
+use aplomb::{
+    commerce::traffic,
+    log::{Isolation, Log},
+};
+use aplomb_state::ids::{NextOffset, TopicPartition};
 use rdkafka::{ClientConfig, admin::AdminClient, client::DefaultClientContext};
 use serde_json::Value;
 
@@ -45,7 +52,8 @@ fn drained_restored_and_reset_an_application_is_right() -> Outcome {
     feed(&broker, 1)?;
     drain(&mut first, &mut second)?;
     offsets(&broker, &mut second)?;
-    reset(&broker, &mut second, &mut first)
+    reset(&broker, &mut second, &mut first)?;
+    trim(&broker, &mut first, folder.path())
 }
 
 fn application() -> Application {
@@ -166,4 +174,33 @@ fn reset(broker: &Broker, service: &mut Service, elder: &mut Service) -> Outcome
         assert!(folded > 2 * 3 * NOTIFICATIONS, "{folded} inputs are not all");
     }
     Ok(())
+}
+
+/// What a week does, in seconds.
+fn trim(broker: &Broker, service: &mut Service, folder: &Path) -> Outcome {
+    service.set("APLOMB_INBOX__KEEP_MS", "4000");
+    service.set("APLOMB_INBOX__CHECKPOINT_INTERVAL_MS", "2000");
+    service.start()?;
+    feed(broker, 4)?;
+    let inboxes: Vec<_> =
+        (0..8).map(|n| TopicPartition::new("operations.inbox.resources", n)).collect();
+    let begin = || -> Outcome<Vec<NextOffset>> {
+        let marks = broker.log.watermarks(&inboxes, Isolation::ReadUncommitted)?;
+        Ok(marks.iter().map(|marks| marks.low).collect())
+    };
+    let before = begin()?;
+    let deadline = Instant::now() + HANDLED;
+    while begin()?.iter().zip(&before).any(|(now, before)| now <= before) {
+        assert!(Instant::now() < deadline, "not trimmed: {:?}", begin()?);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    feed(broker, 5)?;
+    service.aplomb(&["drain"])?.ends(0, "")?;
+    service.ended_well()?;
+    let verified = service.aplomb(&["verify"])?;
+    verified.ends(0, "0 missing, 0 doubled, 0 different, 0 unexpected")?;
+    verified.ends(0, "was folded from a checkpoint")?;
+    assert!(verified.folded()? > NOTIFICATIONS, "less than what came last");
+    let empty = folder.to_string_lossy().into_owned();
+    service.aplomb(&["verify", "--checkpoints", &empty])?.ends(2, "no checkpoint to fold from")
 }

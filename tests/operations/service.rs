@@ -37,6 +37,11 @@ impl Service {
         Ok(Self(service))
     }
 
+    /// From its next start on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.0.environment.push((key.to_owned(), value.to_owned()));
+    }
+
     pub fn start(&mut self) -> Outcome {
         self.0.start()
     }

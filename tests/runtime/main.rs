@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod checkpoint;
 mod commit;
 mod expected;
 mod group;
