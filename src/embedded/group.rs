@@ -304,5 +304,5 @@ impl Group {
 
 fn stale(membership: &Membership, reason: &str) -> Error {
     let message = format!("group {}: {reason}", membership.group);
-    Error { blameless: true, ..Error::new(Class::Abort, message) }
+    Error { blameless: true, outdated: true, ..Error::new(Class::Abort, message) }
 }

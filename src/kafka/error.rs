@@ -39,8 +39,9 @@ pub fn classify(failure: &Failure, during: During, what: &str) -> Error {
     // aborted.
     let is_over = during == During::Transaction && failure.code == Code::State;
     if failure.flags.requires_abort || is_over || is_membership(failure.code) {
-        let blameless = is_over || is_membership(failure.code) || is_unanswered(failure.code);
-        return Error { blameless, ..Error::new(Class::Abort, message) };
+        let outdated = is_membership(failure.code);
+        let blameless = is_over || outdated || is_unanswered(failure.code);
+        return Error { blameless, outdated, ..Error::new(Class::Abort, message) };
     }
     if is_unanswered(failure.code) {
         return match during {
@@ -214,5 +215,15 @@ mod tests {
         for code in [Code::AutoOffsetReset, Code::OffsetOutOfRange, Code::LogTruncation] {
             assert!(classify(&Failure::new(code, ""), During::Request, "fetch").out_of_range);
         }
+    }
+
+    #[test]
+    fn what_the_group_left_behind_is_marked() {
+        for code in [Code::IllegalGeneration, Code::UnknownMemberId, Code::RebalanceInProgress] {
+            let error = classify(&Failure::new(code, ""), During::Transaction, "send offsets");
+            assert!(error.outdated && error.blameless, "{code:?}");
+        }
+        let too_large = Failure::new(Code::MessageSizeTooLarge, "");
+        assert!(!classify(&too_large, During::Transaction, "send").outdated);
     }
 }

@@ -28,6 +28,8 @@ pub struct Error {
     pub rejoined: bool,
     /// It says nothing about the records of the transaction: the group or the network had it so.
     pub blameless: bool,
+    /// The group went on without this member's generation: its callback will follow.
+    pub outdated: bool,
     pub message: String,
 }
 
@@ -39,6 +41,7 @@ impl Error {
             out_of_range: false,
             rejoined: false,
             blameless: false,
+            outdated: false,
             message: message.into(),
         }
     }

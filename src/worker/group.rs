@@ -21,6 +21,7 @@ use crate::{
 impl<L: Log> Worker<L> {
     pub(super) fn group_event(&mut self, event: GroupEvent) -> Result<(), log::Error> {
         self.check_kept = true;
+        self.recovery.called_back();
         self.unassigned = false;
         metrics::record_rebalance();
         match event {

@@ -195,7 +195,8 @@ impl<L: Log> Worker<L> {
         }
         self.rejoin_if_told()?;
         self.settle_producer()?;
-        if self.check_kept || self.unassigned || self.producer.is_none() {
+        let is_known = !self.check_kept && !self.unassigned;
+        if !is_known || self.producer.is_none() || self.recovery.awaits_callback(self.now()) {
             // Nothing can be committed before it is known whose the tasks are, and before what an
             // earlier producer left is settled: so nothing is taken.
             return Ok(Turn::Idle);

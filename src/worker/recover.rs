@@ -33,9 +33,15 @@ const ABORTS_AT_SAME_OFFSETS: u32 = 2;
 /// One record alone that aborts so often is to blame.
 const ABORTS_OF_ONE_RECORD: u32 = 3;
 
+/// So long a worker that the group has left behind waits for the callback that follows, before it
+/// tries once more. The newer protocol moves its epoch without any.
+const CALLBACK_WAIT_MS: i64 = 200;
+
 /// What went wrong lately.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
+    /// A callback of the group is awaited until then.
+    callback_until: Option<Timestamp>,
     aborted_at: Vec<(TopicPartition, NextOffset)>,
     aborts: u32,
     fencings: Vec<Timestamp>,
@@ -79,6 +85,18 @@ impl Recovery {
         self.not_before = Some(now.plus_ms(10 << self.failures));
     }
 
+    fn left_behind(&mut self, now: Timestamp) {
+        self.callback_until = Some(now.plus_ms(CALLBACK_WAIT_MS));
+    }
+
+    pub(super) fn awaits_callback(&self, now: Timestamp) -> bool {
+        self.callback_until.is_some_and(|until| now < until)
+    }
+
+    pub(super) fn called_back(&mut self) {
+        self.callback_until = None;
+    }
+
     pub(super) fn may_try(&self, now: Timestamp) -> bool {
         self.not_before.is_none_or(|at| now >= at)
     }
@@ -106,7 +124,11 @@ impl<L: Log> Worker<L> {
     /// Drops what the transaction did and goes on from what is committed.
     fn recover_by_abort(&mut self, error: &log::Error) -> Result<(), Stop> {
         tracing::warn!(%error, "transaction aborted");
-        let timed_out = self.own_time_out(self.now());
+        let now = self.now();
+        let timed_out = self.own_time_out(now);
+        if error.outdated {
+            self.recovery.left_behind(now);
+        }
         if self.drop_transaction().is_some()
             && let Some(producer) = &mut self.producer
             && let Err(abort) = producer.abort(INIT_WAIT)
@@ -237,5 +259,23 @@ impl<L: Log> Worker<L> {
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_left_behind_waits_for_a_callback_or_a_moment() {
+        let at = Timestamp;
+        let mut recovery = Recovery::default();
+        assert!(!recovery.awaits_callback(at(0)));
+        recovery.left_behind(at(0));
+        assert!(recovery.awaits_callback(at(CALLBACK_WAIT_MS - 1)));
+        assert!(!recovery.awaits_callback(at(CALLBACK_WAIT_MS)));
+        recovery.left_behind(at(1_000));
+        recovery.called_back();
+        assert!(!recovery.awaits_callback(at(1_000)));
     }
 }
