@@ -197,8 +197,6 @@ mod tests {
             (Code::AutoOffsetReset, NONE, Request, Class::Fatal),
             (Code::Authentication, NONE, Request, Class::Fatal),
             (Code::TransactionalIdAuthorizationFailed, FATAL, Transaction, Class::Fatal),
-            (Code::State, NONE, Transaction, Class::Abort),
-            (Code::State, NONE, Request, Class::Fatal),
             (Code::Unknown, NONE, Request, Class::Fatal),
         ];
         for (code, flags, during, expected) in table {
