@@ -11,12 +11,10 @@ use std::{
 
 use rdkafka::{
     ClientConfig,
-    error::KafkaError,
-    producer::{BaseProducer, BaseRecord, Producer},
-    types::RDKafkaErrorCode,
+    producer::{BaseProducer, Producer},
 };
 
-use crate::live::{Application, Outcome};
+use crate::live::{Application, Outcome, feed::hand_over};
 
 const SKUS: u64 = 5_000;
 const STOCK: u64 = 1_000_000_000;
@@ -76,20 +74,7 @@ impl Orders {
     fn send(&self, number: u64, value: &str) -> Outcome {
         let partitions = u64::try_from(self.application.partitions)?;
         let partition = i32::try_from(number % partitions)?;
-        let mut record: BaseRecord<'_, (), str> =
-            BaseRecord::to(&self.application.input).payload(value).partition(partition);
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => break,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    self.producer.poll(Duration::from_millis(10));
-                    record = back;
-                }
-                Err((error, _)) => return Err(error.into()),
-            }
-        }
-        self.producer.poll(Duration::ZERO);
-        Ok(())
+        hand_over(&self.producer, &self.application.input, partition, value.as_bytes())
     }
 }
 

@@ -122,19 +122,7 @@ fn feed(
             looked = Instant::now();
         }
         let partition = i32::try_from(fed)? % application.partitions;
-        let mut record: BaseRecord<'_, (), Vec<u8>> =
-            BaseRecord::to(&application.input).payload(&delivery.value).partition(partition);
-        loop {
-            match producer.send(record) {
-                Ok(()) => break,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    producer.poll(Duration::from_millis(10));
-                    record = back;
-                }
-                Err((error, _)) => return Err(error.into()),
-            }
-        }
-        producer.poll(Duration::ZERO);
+        hand_over(&producer, &application.input, partition, &delivery.value)?;
         progress.fed.store(fed + 1, Ordering::Relaxed);
     }
     let until = Instant::now() + FLUSHED;
@@ -161,4 +149,22 @@ fn look_around(producer: &BaseProducer, bootstrap: &str) {
             rdkafka_sys::rd_kafka_brokers_add(client.native_ptr(), bootstrap.as_ptr());
         }
     }
+}
+
+/// Waits while the queue is full.
+pub fn hand_over(producer: &BaseProducer, topic: &str, partition: i32, value: &[u8]) -> Outcome {
+    let mut record: BaseRecord<'_, (), [u8]> =
+        BaseRecord::to(topic).payload(value).partition(partition);
+    loop {
+        match producer.send(record) {
+            Ok(()) => break,
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                producer.poll(Duration::from_millis(10));
+                record = back;
+            }
+            Err((error, _)) => return Err(error.into()),
+        }
+    }
+    producer.poll(Duration::ZERO);
+    Ok(())
 }
