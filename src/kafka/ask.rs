@@ -55,6 +55,7 @@ fn is_stale(code: Code) -> bool {
             | Code::NotLeaderForPartition
             | Code::LeaderNotAvailable
             | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
     )
 }
 

@@ -95,6 +95,7 @@ pub fn is_unanswered(code: Code) -> bool {
             | Code::RequestTimedOut
             | Code::BrokerTransportFailure
             | Code::AllBrokersDown
+            | Code::DestroyBroker
             | Code::NetworkException
             | Code::Resolve
             | Code::SSL
@@ -132,6 +133,8 @@ fn is_passing(code: Code) -> bool {
             | Code::QueueFull
             | Code::Outdated
             | Code::Retry
+            | Code::Partial
+            | Code::UnknownBroker
             | Code::PurgeQueue
             | Code::PurgeInflight
             | Code::UnknownPartition
@@ -181,6 +184,8 @@ mod tests {
             (Code::InvalidRequest, FATAL, Request, Class::Fatal),
             (Code::IllegalGeneration, ABORT, Transaction, Class::Abort),
             (Code::UnknownMemberId, NONE, Transaction, Class::Abort),
+            (Code::DestroyBroker, NONE, Request, Class::Retry),
+            (Code::DestroyBroker, NONE, Transaction, Class::Migrated),
             (Code::State, NONE, Transaction, Class::Abort),
             (Code::State, NONE, Request, Class::Fatal),
             (Code::StaleMemberEpoch, NONE, Transaction, Class::Abort),

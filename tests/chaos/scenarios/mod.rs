@@ -29,9 +29,6 @@ pub const STORM: &str = "storm";
 
 pub fn all() -> Vec<Scenario> {
     let mut all = vec![Scenario::new(SMOKE, api::smoke)];
-    all.push(Scenario::new("long", long::long));
-    all.extend(api::scenarios());
-    all.push(Scenario::new("transactions-30-percent", api::transactions_by_chance));
     all.push(Scenario::new("kill", members::kill));
     all.push(Scenario::new("zombie", members::zombie));
     all.push(Scenario::new("scale-1-4-2-3-1", members::scale));
@@ -50,5 +47,8 @@ pub fn all() -> Vec<Scenario> {
     all.push(Scenario::new("slow-broker", pressure::slow_broker));
     all.push(Scenario::new("hot-key", pressure::hot_key));
     all.push(Scenario::new(STORM, storm::storm));
+    all.push(Scenario::new("long", long::long));
+    all.push(Scenario::new("transactions-30-percent", api::transactions_by_chance));
+    all.extend(api::scenarios());
     all
 }
