@@ -117,7 +117,8 @@ fn with_offset(facts: &Facts<'_>, next: NextOffset, metadata: &Metadata) -> Deci
     if store.changelog > facts.changelog.high {
         return Decision::Fatal(format!(
             "the store has read the changelog up to {}, which now ends at {}: it was deleted or \
-             created again. The data is kept; `aplomb reset` (in preparation) will mend this",
+             created again. The data is kept; stop every process of the application and run \
+             `aplomb reset`, which begins anew",
             store.changelog, facts.changelog.high
         ));
     }
@@ -156,7 +157,8 @@ fn rebuild(facts: &Facts<'_>, next: NextOffset, metadata: &Metadata) -> Decision
     if let Some(start) = metadata.start.filter(|start| low > *start) {
         return Decision::Fatal(format!(
             "the state must be rebuilt, but the changelog begins at {low} instead of {start}: \
-             records were deleted. `aplomb reset` (in preparation) will mend this"
+             records were deleted. Stop every process of the application and run `aplomb reset`, \
+             which begins anew"
         ));
     }
     let begun = facts.rebuilding.filter(|begun| {

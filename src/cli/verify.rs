@@ -14,11 +14,11 @@ use crate::{
 };
 
 pub(super) const HELP: &str = "\
-Every inbox is folded again from its beginning or, where it was trimmed, from a checkpoint. Those are
-below the state folder of the process that ran the task: name the other processes' folders, too.
+Every inbox is folded again from its beginning or, where it was trimmed, from a checkpoint. Those
+are below the state folder of the process that ran the task: name the other processes' folders, too.
 
-Exit codes: 0 all agree; 1 something is missing, doubled or different; 2 it cannot be known, with the
-reason.
+Exit codes: 0 all agree; 1 something is missing, doubled or different; 2 it cannot be known, with
+the reason.
 
 Examples:
   aplomb verify --config aplomb.toml

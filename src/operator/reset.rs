@@ -177,7 +177,8 @@ impl Reset {
                 key: changelog::position_key(),
                 value: changelog::position_value(&position),
             });
-            let metadata = metadata(application.inbox_partitions, None);
+            // Where the new changelog begins.
+            let metadata = metadata(application.inbox_partitions, Some(NextOffset(0)));
             offsets.push((inbox.clone(), *end, metadata.to_string()));
         }
         for (input, _, start) in &self.inputs {

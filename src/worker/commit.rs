@@ -280,7 +280,7 @@ fn went_back(running: &Running, acknowledged: Option<NextOffset>) -> Option<Stri
     let at = acknowledged.filter(|at| *at < known)?;
     Some(format!(
         "the changelog was at {known} and is now at {at}: it was deleted or created again. The data \
-         is kept; `aplomb reset` (in preparation) will mend this"
+         is kept; stop every process of the application and run `aplomb reset`, which begins anew"
     ))
 }
 

@@ -146,9 +146,19 @@ impl<L: Log> Worker<L> {
     pub(super) fn head(&mut self, input: &TopicPartition) -> Result<Option<log::Head>, log::Error> {
         match self.consumer.head(input) {
             Err(error) if error.out_of_range => {
-                let help = "its records were deleted or the topic was created again; `aplomb offsets \
-                            restore` or `aplomb reset` (in preparation) will mend this";
-                self.park(input, format!("{error}: {help}"));
+                let is_external = self.application.source_of(input).is_some();
+                let mend = match is_external {
+                    true => {
+                        "say with `aplomb offsets restore --from FILE` where to go on, or begin \
+                         anew with `aplomb reset`"
+                    }
+                    false => "run `aplomb reset`, which begins anew",
+                };
+                let reason = format!(
+                    "{error}: its records were deleted or the topic was created again. Stop every \
+                     process of the application and {mend}"
+                );
+                self.park(input, reason);
                 // What the transaction did for this task must not be committed without it.
                 Err(log::Error { class: log::Class::Abort, ..error })
             }

@@ -12,6 +12,7 @@ mod harness;
 mod operator;
 mod plateau;
 mod random;
+mod reset;
 mod restart;
 mod storage;
 mod time;

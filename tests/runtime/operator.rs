@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use aplomb::{
     application::{Application, Start},
-    embedded::{Call, Fault},
-    log::{self, Class, Committed, Isolation, Log, Producer, TopicDescription},
+    log::{Committed, Log, Producer, TopicDescription},
     operator::{
         self, Change, Error, Inputs, OffsetsFile, Operator, Reset, Restoration, plan_restore,
     },
@@ -17,27 +16,26 @@ use aplomb_state::{
 };
 
 use crate::{
-    commit::Failing,
-    harness::{CHANGELOG, Cluster, INBOX, INBOX_PARTITIONS, Outcome, Plan},
+    harness::{Cluster, INBOX, INBOX_PARTITIONS, Outcome, Plan},
     support::{self, INPUT},
 };
 
-const GENERATION: Generation = Generation(0xfeed);
-const RESTORE: &str = "aplomb offsets restore";
-const RESET: &str = "aplomb reset";
+pub const GENERATION: Generation = Generation(0xfeed);
+pub const RESTORE: &str = "aplomb offsets restore";
+pub const RESET: &str = "aplomb reset";
 
-fn inputs(cluster: &Cluster) -> Vec<TopicPartition> {
+pub fn inputs(cluster: &Cluster) -> Vec<TopicPartition> {
     let mut all = cluster.application.external_partitions();
     all.extend(cluster.application.inbox_partitions());
     all
 }
 
-fn inbox(partition: i32) -> TopicPartition {
+pub fn inbox(partition: i32) -> TopicPartition {
     TopicPartition::new(INBOX, partition)
 }
 
 /// Some lines were counted, and nobody is there any more.
-fn stopped() -> Outcome<Cluster> {
+pub fn stopped() -> Outcome<Cluster> {
     stopped_as(&Plan::default())
 }
 
@@ -55,7 +53,7 @@ fn plan(cluster: &Cluster, from: Option<&OffsetsFile>) -> Result<Restoration, Er
     plan_restore(log, application, from, cluster.now(), GENERATION, &mut |_, _| {})
 }
 
-fn restore(cluster: &Cluster, from: Option<&OffsetsFile>) -> Result<Restoration, Error> {
+pub fn restore(cluster: &Cluster, from: Option<&OffsetsFile>) -> Result<Restoration, Error> {
     let mut operator = Operator::open(&cluster.log, &cluster.application)?;
     operator.check_alone()?;
     let restoration = plan(cluster, from)?;
@@ -64,29 +62,31 @@ fn restore(cluster: &Cluster, from: Option<&OffsetsFile>) -> Result<Restoration,
 }
 
 /// Topics as they are planned for the tests' topology.
-fn planned(application: &Application) -> Vec<TopicDescription> {
+pub fn planned(application: &Application) -> Vec<TopicDescription> {
     topics::plan(&application.topology, &support::naming(INBOX_PARTITIONS))
 }
 
-fn reset(cluster: &Cluster, inputs: &Inputs) -> Result<(), Error> {
+pub fn reset(cluster: &Cluster, inputs: &Inputs) -> Result<(), Error> {
     reset_on(&cluster.log, &cluster.application, inputs)
 }
 
-fn reset_on(
+pub fn reset_on(
     log: &aplomb::embedded::EmbeddedLog,
     application: &Application,
     inputs: &Inputs,
 ) -> Result<(), Error> {
     let mut operator = Operator::open(log, application)?;
     operator.check_alone()?;
-    let reset = Reset::plan(log, application, &planned(application), inputs, GENERATION)?;
+    // No two generations are the same.
+    let generation = Generation(log.now().0.cast_unsigned());
+    let reset = Reset::plan(log, application, &planned(application), inputs, generation)?;
     reset.carry_out(&mut operator, &mut |_| {})
 }
 
-const EARLIEST: Inputs = Inputs::At(Start::Earliest);
+pub const EARLIEST: Inputs = Inputs::At(Start::Earliest);
 
 /// The reasons of all parked tasks, after some time.
-fn parked(cluster: &mut Cluster) -> Outcome<Vec<String>> {
+pub fn parked(cluster: &mut Cluster) -> Outcome<Vec<String>> {
     cluster.start(0)?;
     cluster.rounds(500)?;
     let reasons = cluster.parked().into_iter().map(|(_, reason)| reason).collect();
@@ -340,194 +340,27 @@ fn a_topic_that_was_added_begins_where_a_file_says() -> Outcome {
     cluster.check_verify()
 }
 
-// === reset ===
-
-/// Everything is read again into empty state; what the first generation wrote is left out.
-fn check_reset(cluster: &mut Cluster) -> Outcome {
-    cluster.forget_committed();
-    cluster.start(0)?;
-    cluster.settle()?;
-    assert_eq!(cluster.parked(), []);
-    assert_eq!(cluster.counts()?, cluster.expected.counts, "the stores");
-    let report = cluster.verify()?;
-    assert!(report.is_clean(), "{report:#?}");
-    assert!(report.earlier > 0 && report.matching > 0, "{report:?}");
-    cluster.feed_many(10)?;
-    cluster.settle()?;
-    assert_eq!(cluster.counts()?, cluster.expected.counts);
-    cluster.check_verify()
-}
-
+/// Its retention was shorter than the outage. A person says which records are passed over.
 #[test]
-fn a_reset_reads_everything_again_on_any_disk() -> Outcome {
+fn an_input_that_lost_unread_records_goes_on_where_a_file_says() -> Outcome {
     let mut cluster = stopped()?;
-    // Another disk of the old generation, which stays away for the reset.
-    cluster.start(1)?;
-    cluster.settle()?;
-    cluster.leave(1)?;
-    cluster.feed_many(5)?;
-    reset(&cluster, &EARLIEST)?;
-    check_reset(&mut cluster)?;
-    cluster.leave(0)?;
-    cluster.start(1)?;
-    cluster.feed_many(5)?;
-    cluster.settle()?;
-    assert_eq!(cluster.parked(), []);
-    assert_eq!(cluster.counts()?, cluster.expected.counts);
-    cluster.check_verify()?;
-    // And once more, from the end: the state is empty, and stays so.
-    cluster.leave(1)?;
-    reset(&cluster, &Inputs::At(Start::Latest))?;
-    cluster.forget_committed();
-    cluster.start(1)?;
-    cluster.settle()?;
-    assert_eq!(cluster.counts()?, std::collections::BTreeMap::new());
-    cluster.check_verify()
-}
-
-#[test]
-fn verify_bites_after_a_reset() -> Outcome {
-    let mut cluster = stopped()?;
-    reset(&cluster, &EARLIEST)?;
-    check_reset(&mut cluster)?;
-    let records = cluster.kept("words.counts.v1")?;
-    let last = records.last().ok_or("no output")?;
-    let headers: Vec<_> =
-        last.headers.iter().map(|(name, value)| (&name[..], value.as_deref())).collect();
-    cluster.log.produce(&aplomb::embedded::Foreign {
-        key: last.key.as_deref(),
-        value: last.value.as_deref(),
-        headers: &headers,
-        ..aplomb::embedded::Foreign::to("words.counts.v1")
-    })?;
-    let report = cluster.verify()?;
-    assert_eq!((report.doubled, report.missing, report.unexpected), (1, 0, 0), "{report:?}");
-    Ok(())
-}
-
-#[test]
-fn lost_offsets_after_a_reset_are_those_of_the_new_generation() -> Outcome {
-    let mut cluster = stopped()?;
-    reset(&cluster, &EARLIEST)?;
-    check_reset(&mut cluster)?;
-    cluster.leave(0)?;
-    let all = inputs(&cluster);
-    let before = cluster.committed_offsets(&all)?;
-    cluster.log.forget_offsets(&cluster.application.id, &all);
-    restore(&cluster, None)?;
-    assert_eq!(cluster.committed_offsets(&all)?, before);
-    Ok(())
-}
-
-/// Whatever it was that ended it, no task opens before a reset was run to its end.
-#[test]
-fn a_reset_that_was_interrupted_is_run_again() -> Outcome {
-    let broken = || Fault::Before(log::Error::new(Class::Abort, "the test wants it so"));
-    // The probe's offsets come first, then the mark's, then those of the generation.
-    let rows = [
-        (Call::SendOffsets, broken(), 1, false),
-        (Call::Commit, broken(), 0, false),
-        (Call::Commit, Fault::After, 0, true),
-        (Call::SendOffsets, broken(), 2, true),
-        (Call::Send, broken(), 3, true),
-        (Call::Commit, broken(), 1, true),
-    ];
-    for (call, fault, number, is_marked) in rows {
-        let mut cluster = stopped()?;
-        let failing = Failing::new(call, fault, number, 1);
-        let log = cluster.log.with_faults(failing.clone());
-        let outcome = reset_on(&log, &cluster.application, &EARLIEST);
-        assert!(outcome.is_err() && failing.failed() == 1, "{call} {number}: {outcome:?}");
-        cluster.forget_committed();
-        let reasons = parked(&mut cluster)?;
-        if is_marked {
-            assert_eq!(reasons.len(), inputs(&cluster).len(), "{call} {number}: {reasons:?}");
-            assert!(reasons.iter().all(|reason| reason.contains(RESET)), "{reasons:?}");
-            let refused = restore(&cluster, None).err();
-            assert!(matches!(&refused, Some(Error::Refused(why)) if why.contains(RESET)));
-        } else {
-            assert_eq!(reasons, [""; 0], "{call} {number}");
-        }
-        reset(&cluster, &EARLIEST)?;
-        check_reset(&mut cluster)?;
+    let counted = cluster.expected.clone();
+    let gone = TopicPartition::new(INPUT, 0);
+    for _ in 0..3 {
+        cluster.feed_to(0, "lost for good")?;
     }
-    Ok(())
-}
-
-#[test]
-fn a_lost_changelog_is_mended_by_a_reset_alone() -> Outcome {
-    let mut cluster = stopped()?;
-    cluster.log.delete_topics(&[CHANGELOG.into()])?;
-    let plan = planned(&cluster.application);
-    let changelog: Vec<_> = plan.into_iter().filter(|topic| &*topic.name == CHANGELOG).collect();
-    cluster.log.create_topics(&changelog)?;
-    cluster.wipe(0);
+    cluster.expected = counted;
+    let end = NextOffset(cluster.committed_at(&gone).0 + 3);
+    cluster.log.delete_records(&[(gone.clone(), end)])?;
     let reasons = parked(&mut cluster)?;
-    assert_eq!(reasons.len(), 3, "{reasons:?}");
-    assert!(reasons.iter().all(|reason| reason.contains(RESET)), "{reasons:?}");
+    assert!(matches!(reasons.as_slice(), [one] if one.contains("--from FILE")), "{reasons:?}");
     let refused = restore(&cluster, None).err();
-    assert!(matches!(&refused, Some(Error::Refused(why)) if why.contains(RESET)), "{refused:?}");
-    reset(&cluster, &EARLIEST)?;
-    check_reset(&mut cluster)
-}
-
-#[test]
-fn a_reset_begins_where_it_is_told() -> Outcome {
-    let mut cluster = Cluster::new()?;
+    assert!(matches!(&refused, Some(Error::Refused(why)) if why.contains("unread")), "{refused:?}");
+    let entry =
+        operator::Entry { topic: INPUT.into(), partition: 0, offset: end.0, metadata: None };
+    let file = OffsetsFile { application: "words".into(), offsets: vec![entry] };
+    restore(&cluster, Some(&file))?;
     cluster.start(0)?;
-    cluster.feed_to(0, "old")?;
-    cluster.settle()?;
-    cluster.pass(1_000)?;
-    let between = cluster.now();
-    cluster.pass(1_000)?;
-    cluster.feed_to(0, "new")?;
-    cluster.settle()?;
-    cluster.leave(0)?;
-    let entry = |partition, offset| operator::Entry {
-        topic: INPUT.into(),
-        partition,
-        offset,
-        metadata: None,
-    };
-    let file = |offsets| Inputs::File(OffsetsFile { application: "words".into(), offsets });
-    let rows = [
-        (Inputs::At(Start::At(between)), vec!["new"]),
-        (EARLIEST, vec!["new", "old"]),
-        (file(vec![entry(0, 1), entry(1, 0)]), vec!["new"]),
-        (Inputs::At(Start::Latest), vec![]),
-    ];
-    for (inputs, words) in rows {
-        reset(&cluster, &inputs)?;
-        cluster.forget_committed();
-        cluster.start(0)?;
-        cluster.settle()?;
-        let counts = cluster.counts()?;
-        assert_eq!(counts.keys().collect::<Vec<_>>(), words, "{inputs:?}");
-        cluster.check_verify()?;
-        cluster.leave(0)?;
-    }
-    for (offsets, named) in
-        [(vec![entry(0, 1)], "lines/1"), (vec![entry(0, 99), entry(1, 0)], "99")]
-    {
-        let refused = reset(&cluster, &file(offsets)).err();
-        assert!(
-            matches!(&refused, Some(Error::Refused(why)) if why.contains(named)),
-            "{refused:?}"
-        );
-    }
-    Ok(())
-}
-
-#[test]
-fn a_reset_needs_the_inboxes_as_they_are_planned() -> Outcome {
-    let cluster = stopped()?;
-    let plan = topics::plan(&cluster.application.topology, &support::naming(INBOX_PARTITIONS + 1));
-    let reset = Reset::plan(&cluster.log, &cluster.application, &plan, &EARLIEST, GENERATION);
-    assert!(
-        matches!(&reset, Err(Error::Refused(why)) if why.contains("topics check")),
-        "{reset:?}"
-    );
-    let marks = cluster.log.watermarks(&[inbox(0)], Isolation::ReadUncommitted)?;
-    assert_eq!(marks[0].low, NextOffset(0), "nothing was done");
-    Ok(())
+    cluster.feed_many(10)?;
+    cluster.finish()
 }

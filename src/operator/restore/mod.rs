@@ -136,6 +136,8 @@ pub fn restore<L: Log>(
 }
 
 const RESET: &str = "only `aplomb reset`, which begins anew, helps";
+const FROM_FILE: &str = "Write where to go on into a file, {\"application\": …, \"offsets\": [{\"topic\": …, \
+     \"partition\": …, \"offset\": …}]}, and give it with --from; or begin anew with `aplomb reset`";
 
 fn inner(facts: &Inner<'_>) -> Result<Change, Problem> {
     let present = present(facts.committed)?;
@@ -171,11 +173,13 @@ fn inner(facts: &Inner<'_>) -> Result<Change, Problem> {
             return Ok(Change::Keep);
         }
     }
+    // A changelog begins at 0: it is compacted, and made anew by a reset.
+    let start = present.and_then(|(_, metadata)| metadata.start).unwrap_or_default();
     let metadata = Metadata {
         generation: position.generation,
         fold_version: position.fold_version,
         partitions: facts.partitions,
-        start: None,
+        start: Some(start),
     };
     Ok(Change::Set { next, metadata, why: "the last position in its changelog" })
 }
@@ -183,17 +187,15 @@ fn inner(facts: &Inner<'_>) -> Result<Change, Problem> {
 fn outer(facts: &Outer<'_>) -> Result<Change, Problem> {
     let present = present(facts.committed)?;
     let at_least = facts.seen.at_least();
-    if let Some((committed, _)) = &present
+    if let Some((committed, metadata)) = &present
         && at_least.is_none_or(|least| *committed >= least)
     {
-        return Ok(Change::Keep);
+        return agreeing(facts, *committed, metadata, at_least);
     }
     if let Some(given) = facts.given {
         return from_file(facts, given, at_least);
     }
-    let help = "Write where to begin into a file, {\"application\": …, \"offsets\": [{\"topic\": …, \
-                \"partition\": …, \"offset\": …}]}, and give it with --from; or begin anew with \
-                `aplomb reset`";
+    let help = FROM_FILE;
     let Some(next) = at_least else {
         if facts.marks.high == NextOffset(0) {
             let metadata = made_up(facts, NextOffset(0));
@@ -218,6 +220,34 @@ fn outer(facts: &Outer<'_>) -> Result<Change, Problem> {
     let start = facts.seen.start().unwrap_or(next);
     let metadata = noted.unwrap_or_else(|| made_up(facts, start));
     Ok(Change::Set { next, metadata, why: "what it caused" })
+}
+
+/// What is committed does not contradict the log; but the topic may hold it no more.
+fn agreeing(
+    facts: &Outer<'_>,
+    committed: NextOffset,
+    metadata: &Metadata,
+    at_least: Option<NextOffset>,
+) -> Result<Change, Problem> {
+    let Watermarks { low, high } = facts.marks;
+    if committed > high {
+        return Err(Problem::Refused(format!(
+            "{committed} comes next, but it ends at {high}: it was re-created; {RESET}"
+        )));
+    }
+    if committed >= low {
+        return Ok(Change::Keep);
+    }
+    // Which records are passed over is for a person to say.
+    let Some(given) = facts.given else {
+        return Err(Problem::Refused(format!(
+            "{committed} comes next, but it begins at {low}: records were deleted unread. {FROM_FILE}"
+        )));
+    };
+    match from_file(facts, given, at_least)? {
+        Change::Set { next, why, .. } => Ok(Change::Set { next, metadata: metadata.clone(), why }),
+        other => Ok(other),
+    }
 }
 
 fn from_file(

@@ -101,7 +101,7 @@ fn an_external_offset_is_what_it_caused_where_nothing_of_that_is_gone() {
     let (early, late, beyond) = (entry(8), entry(10), entry(31));
     let none = Committed::None;
     // committed, what is seen, what is gone, the topic, file, expected, named
-    let rows: [(&Committed, &Seen, &[Lost], Watermarks, Option<&Entry>, &str, &str); 15] = [
+    let rows: [(&Committed, &Seen, &[Lost], Watermarks, Option<&Entry>, &str, &str); 19] = [
         (&none, &caused, &[], marks(0, 30), None, "set 9", "start=2"),
         (&none, &caused, &gone, marks(0, 30), None, "unknown", "inbox/0"),
         (&none, &both, &gone, marks(0, 30), None, "set 12", "0003;fold=1;partitions=2;start=4"),
@@ -115,6 +115,10 @@ fn an_external_offset_is_what_it_caused_where_nothing_of_that_is_gone() {
         (&none, &nothing, &[], marks(20, 30), Some(&late), "refused", "20 to 30"),
         (&at(9, &ours), &caused, &gone, marks(0, 30), None, "keep", ""),
         (&at(15, &ours), &caused, &gone, marks(0, 30), Some(&late), "keep", ""),
+        (&at(9, &ours), &caused, &gone, marks(10, 30), None, "refused", "deleted unread"),
+        (&at(9, &ours), &caused, &gone, marks(10, 30), Some(&late), "set 10", "start=1"),
+        (&at(9, &ours), &caused, &gone, marks(11, 30), Some(&late), "refused", "11 to 30"),
+        (&at(9, &ours), &caused, &gone, marks(0, 8), Some(&early), "refused", "aplomb reset"),
         (&at(5, &ours), &caused, &[], marks(0, 30), None, "set 9", ""),
         (&at(5, &ours), &caused, &gone, marks(0, 30), None, "unknown", ""),
     ];
