@@ -26,7 +26,7 @@ use crate::{
 };
 
 const POLICY: Policy = Policy { keep_ms: 100_000, interval_ms: 40_000 };
-const RUNNING: AtomicBool = AtomicBool::new(false);
+static RUNNING: AtomicBool = AtomicBool::new(false);
 
 fn keeper(cluster: &Cluster, name: usize, folder: &Path) -> Outcome<Keeper<EmbeddedLog>> {
     let database: Arc<dyn Database> = Arc::new(cluster.databases[&name].clone());
