@@ -218,7 +218,13 @@ impl<'a> Round<'a> {
         let text = format!("broker {command} {}", more.join(" "));
         self.say(text.trim());
         self.count(text.trim(), 1);
-        self.world.broker.command(command, more)
+        match command {
+            "restart" | "halt" => {
+                let broker = &self.world.broker;
+                broker.command_between_transactions(&self.services, command, more)
+            }
+            _ => self.world.broker.command(command, more),
+        }
     }
 
     pub fn service(&mut self, number: usize) -> Outcome<&mut Service> {

@@ -121,7 +121,7 @@ fn happen(
         }
         Fault::RestartBroker => {
             println!("        broker restart");
-            broker.command("restart", &[])
+            broker.command_between_transactions(services, "restart", &[])
         }
     }
 }

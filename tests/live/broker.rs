@@ -12,7 +12,10 @@ use aplomb::{
 };
 use aplomb_state::ids::TopicPartition;
 
-use super::{Application, Outcome};
+use super::{Application, Outcome, process::Service};
+
+/// Of transactions whose end was acknowledged.
+const MARKERS_WRITTEN: Duration = Duration::from_millis(700);
 
 pub struct Broker {
     name: String,
@@ -50,6 +53,27 @@ impl Broker {
         arguments.extend(more);
         let output = script(&arguments)?;
         if output.status.success() { Ok(()) } else { Err(format!("{command}: {output:?}").into()) }
+    }
+
+    /// As [`Broker::command`] for `restart` and `halt`, while no transaction is between its
+    /// acknowledged end and its markers: the processes stand still for a moment before.
+    ///
+    /// Kafka 4.3.1 takes a partition without a leader for a deleted one and drops the markers that
+    /// are due for it. Where there is one broker, that is each partition while it goes and comes: the
+    /// acknowledged transaction is lost, or its offsets stay pending for ever.
+    pub fn command_between_transactions(
+        &self,
+        services: &[Service],
+        command: &str,
+        more: &[&str],
+    ) -> Outcome {
+        let awake: Vec<&Service> = services.iter().filter(|one| one.is_awake()).collect();
+        awake.iter().try_for_each(|one| one.signal(libc::SIGSTOP))?;
+        std::thread::sleep(MARKERS_WRITTEN);
+        let halted = self.command("halt", more);
+        awake.iter().try_for_each(|one| one.signal(libc::SIGCONT))?;
+        halted?;
+        if command == "halt" { Ok(()) } else { self.command(command, more) }
     }
 
     pub fn create_input(&self, application: &Application) -> Outcome {

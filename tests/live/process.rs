@@ -112,6 +112,13 @@ impl Service {
         if outcome == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().into()) }
     }
 
+    /// It runs, and no SIGSTOP holds it.
+    pub fn is_awake(&self) -> bool {
+        let Some(child) = &self.child else { return false };
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("State:") && !line.contains("T (stopped)"))
+    }
+
     pub fn kill(&mut self) -> Outcome {
         let mut child = self.child.take().ok_or("not running")?;
         if let Some(status) = child.try_wait()? {
