@@ -16,6 +16,7 @@ impl Switch {
     /// Runs `work`: this build has no switches.
     #[cfg(not(feature = "mutations"))]
     pub fn with<T>(self, work: impl FnOnce() -> T) -> T {
+        assert_eq!(self.0, None, "this build has no switches");
         work()
     }
 }
