@@ -114,7 +114,8 @@ fn with_offset(facts: &Facts<'_>, next: NextOffset, metadata: &Metadata) -> Deci
     let Some(store) = facts.store.filter(usable) else {
         return rebuild(facts, next, metadata);
     };
-    if store.changelog > facts.changelog.high {
+    let is_cut_off = store.changelog > facts.changelog.high;
+    if is_cut_off && !mutation::is_on(Mutation::LossOverlooked) {
         return Decision::Fatal(format!(
             "the store has read the changelog up to {}, which now ends at {}: it was deleted or \
              created again. The data is kept; stop every process of the application and run \
@@ -154,7 +155,8 @@ pub fn is_recent(as_of: Timestamp, now: Timestamp, delete_retention_ms: i64) -> 
 /// never moves the beginning of a changelog, only deletion does.
 fn rebuild(facts: &Facts<'_>, next: NextOffset, metadata: &Metadata) -> Decision {
     let (low, generation) = (facts.changelog.low, metadata.generation);
-    if let Some(start) = metadata.start.filter(|start| low > *start) {
+    let has_lost = |start: &NextOffset| low > *start && !mutation::is_on(Mutation::LossOverlooked);
+    if let Some(start) = metadata.start.filter(has_lost) {
         return Decision::Fatal(format!(
             "the state must be rebuilt, but the changelog begins at {low} instead of {start}: \
              records were deleted. Stop every process of the application and run `aplomb reset`, \

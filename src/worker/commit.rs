@@ -277,7 +277,7 @@ impl<L: Log> Worker<L> {
 /// read, the changelog is another one: what it held before is gone.
 fn went_back(running: &Running, acknowledged: Option<NextOffset>) -> Option<String> {
     let known = running.store.as_ref()?.position()?.changelog;
-    let at = acknowledged.filter(|at| *at < known)?;
+    let at = acknowledged.filter(|at| *at < known && !mutation::is_on(Mutation::LossOverlooked))?;
     Some(format!(
         "the changelog was at {known} and is now at {at}: it was deleted or created again. The data \
          is kept; stop every process of the application and run `aplomb reset`, which begins anew"

@@ -225,7 +225,9 @@ impl<L: Log> Worker<L> {
             State::Parked { .. } => true,
             State::Opening { .. } | State::Restoring(_) => false,
         };
-        self.transaction.is_none() && !self.tick_wanted && self.tasks.iter().all(steady)
+        let waits = self.check_kept || self.unassigned || self.recovery.awaits_callback(self.now());
+        let is_idle = self.transaction.is_none() && !self.tick_wanted && !waits;
+        is_idle && self.tasks.iter().all(steady)
     }
 
     /// Why tasks are parked.

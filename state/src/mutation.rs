@@ -60,10 +60,12 @@ pub enum Mutation {
     OverlayKeptAfterAbort,
     /// The effects that a full queue held back are forgotten.
     HeldBackForgotten,
+    /// A changelog that has lost records is read as if it were whole.
+    LossOverlooked,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::ApplyBeforeCommit,
         Self::NoSavepoint,
         Self::OutputBeforeSavepoint,
@@ -90,6 +92,7 @@ impl Mutation {
         Self::PositionNotLogged,
         Self::OverlayKeptAfterAbort,
         Self::HeldBackForgotten,
+        Self::LossOverlooked,
     ];
 }
 

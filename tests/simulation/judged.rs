@@ -154,9 +154,15 @@ impl World {
     }
 }
 
+/// The losses of one seed, for the table of mutations.
+#[cfg(feature = "mutations")]
+pub fn run_losses(seed: u64, switch: Switch) -> Outcome {
+    LOSSES.into_iter().try_for_each(|loss| run(seed, loss, switch, Trace::default()))
+}
+
 /// One schedule, then the loss, then what has become of everybody.
-fn run(seed: u64, loss: Loss, trace: Trace) -> Outcome {
-    let mut world = World::new(seed, Switch::default(), trace)?;
+fn run(seed: u64, loss: Loss, switch: Switch, trace: Trace) -> Outcome {
+    let mut world = World::new(seed, switch, trace)?;
     let outcome = judge(&mut world, loss);
     for name in 0..world.processes.len() {
         let _ = world.kill(name);
@@ -253,7 +259,7 @@ fn what_was_lost_parks_its_tasks_and_harms_no_others() {
     for loss in LOSSES {
         for seed in 0..SEEDS {
             // A process stands still, or its faults go on, in the schedules before.
-            if let Err(violation) = run(seed, loss, Trace::default()) {
+            if let Err(violation) = run(seed, loss, Switch::default(), Trace::default()) {
                 panic!("{loss:?}, seed {seed}: {violation}");
             }
         }
@@ -266,6 +272,6 @@ fn one_loss_step_by_step() {
     let (Ok(name), Ok(seed)) = (std::env::var("LOSS"), std::env::var("SEED")) else { return };
     let loss = LOSSES.into_iter().find(|loss| format!("{loss:?}") == name);
     if let (Some(loss), Ok(seed)) = (loss, seed.parse()) {
-        println!("{:?}", run(seed, loss, Trace::printed()));
+        println!("{:?}", run(seed, loss, Switch::default(), Trace::printed()));
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use aplomb_state::mutation::Mutation;
 
 use crate::{
+    judged,
     schedules::{self, THREADS},
     switch::Switch,
     trace::Trace,
@@ -28,7 +29,11 @@ struct Row {
 
 fn hunt(mutation: Mutation) -> Row {
     for seed in 0..SEEDS_MAX {
-        let run = schedules::run(seed, Switch(Some(mutation)), Trace::default());
+        let switch = Switch(Some(mutation));
+        let run = match mutation {
+            Mutation::LossOverlooked => judged::run_losses(seed, switch),
+            _ => schedules::run(seed, switch, Trace::default()).map(drop),
+        };
         if let Err(violation) = run {
             return Row { mutation, found: Some((seed + 1, violation)) };
         }
