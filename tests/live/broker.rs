@@ -59,8 +59,8 @@ impl Broker {
     /// acknowledged end and its markers: the processes stand still for a moment before.
     ///
     /// Kafka 4.3.1 takes a partition without a leader for a deleted one and drops the markers that
-    /// are due for it. Where there is one broker, that is each partition while it goes and comes: the
-    /// acknowledged transaction is lost, or its offsets stay pending for ever.
+    /// are due for it. Where there is one broker, that is each partition while it goes and comes:
+    /// the acknowledged transaction is lost, or its offsets stay pending for ever.
     pub fn command_between_transactions(
         &self,
         services: &[Service],
