@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/aplomb/target
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate chaos restart check
+.PHONY: help demo test simulate chaos restart memory throughput check
 
 help: ## Shows this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,16 @@ restart: ## Time to run again after kill -9, by size of the state; ORDERS="10000
 	@scripts/setup test
 	@scripts/own-target
 	ORDERS="$(ORDERS)" cargo bench --bench restart
+
+memory: ## An hour of two processes under all kinds of load, and what they take; MINUTES=60
+	@scripts/setup test
+	@scripts/own-target
+	MINUTES="$(MINUTES)" cargo bench --bench memory
+
+throughput: ## A backlog, latency, a restart on a real Kafka, and what they cost; RECORDS=400000
+	@scripts/setup test
+	@scripts/own-target
+	RECORDS="$(RECORDS)" SEED="$(SEED)" cargo bench --bench end_to_end
 
 check: ## Formatting, lints, documentation, audit, then all tests: what CI runs
 	@.ci/run

@@ -112,9 +112,34 @@ pub struct Worker {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// Of the state database: block cache and write buffers together.
+    /// Of the state database and the records that are fetched ahead, together.
     pub budget_bytes: usize,
 }
+
+impl Memory {
+    /// A quarter is for records that are fetched ahead.
+    pub fn fetched_bytes(&self) -> usize {
+        self.budget_bytes / 4
+    }
+
+    pub fn database_bytes(&self) -> usize {
+        self.budget_bytes - self.fetched_bytes()
+    }
+
+    /// What one partition may hold of them, if the process owns all partitions of so many topics:
+    /// half of its share, since librdkafka counts payloads alone, and a last fetch comes on top.
+    fn fetched_partition_bytes(&self, partitions: i32) -> usize {
+        let partitions = TOPICS_FETCHED * usize::try_from(partitions).unwrap_or(1).max(1);
+        (self.fetched_bytes() / partitions / 2).clamp(FETCHED_BYTES_MIN, FETCHED_BYTES_MAX)
+    }
+}
+
+/// Inputs and inboxes that can be full at a time.
+const TOPICS_FETCHED: usize = 4;
+/// Below this a fetch costs more than it brings.
+const FETCHED_BYTES_MIN: usize = 128 << 10;
+/// Beyond this nothing gets faster.
+const FETCHED_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
@@ -215,6 +240,8 @@ impl Config {
         settings.transaction_timeout_ms = ms(kafka.transaction_timeout_ms);
         settings.session_timeout_ms = ms(kafka.session_timeout_ms);
         settings.replication_factor = self.topics.replication_factor;
+        settings.fetch_partition_bytes_max =
+            self.memory.fetched_partition_bytes(self.topics.partitions);
         if kafka.group_protocol == GroupProtocol::Consumer {
             settings.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
         }

@@ -72,7 +72,8 @@ pub fn reading(settings: &KafkaSettings, group: &str, isolation: Isolation) -> C
         ("fetch.wait.max.ms", "50"),
         // The default of a second would stop a partition for a second whenever its queue is full.
         ("fetch.queue.backoff.ms", "5"),
-        ("queued.min.messages", "50000"),
+        // What librdkafka keeps of a record beside its payload is half a kilobyte.
+        ("queued.min.messages", "4000"),
         ("reconnect.backoff.ms", "20"),
         ("reconnect.backoff.max.ms", "1000"),
         ("topic.metadata.propagation.max.ms", "5000"),
@@ -96,6 +97,12 @@ pub fn reading(settings: &KafkaSettings, group: &str, isolation: Isolation) -> C
     if !settings.properties.contains_key("queued.max.messages.kbytes") {
         let kbytes = (settings.fetch_partition_bytes_max / 1024).max(64);
         config.set("queued.max.messages.kbytes", kbytes.to_string());
+    }
+    if !settings.properties.contains_key("fetch.message.max.bytes") {
+        // A fetch brings so much on top of what is there already. It is compressed, so that it
+        // becomes a multiple of that. A greater batch comes all the same, alone.
+        let bytes = (settings.fetch_partition_bytes_max / 8).clamp(64 << 10, 1 << 20);
+        config.set("fetch.message.max.bytes", bytes.to_string());
     }
     config
 }

@@ -243,7 +243,7 @@ fn settle(log: &KafkaLog, identity: &Identity) -> Result<(), Error> {
 
 fn open_database(config: &Config) -> Result<Arc<dyn Database>, Error> {
     let folder = names::database_dir(&config.application.state_dir);
-    let budget = Budget { memory_bytes: config.memory.budget_bytes, ..Budget::default() };
+    let budget = Budget { memory_bytes: config.memory.database_bytes(), ..Budget::default() };
     let database = RocksDatabase::open(&folder, budget)
         .map_err(|error| Error::State(format!("{}: {error}", folder.display())))?;
     Ok(Arc::new(database))

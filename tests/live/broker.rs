@@ -94,14 +94,10 @@ impl Broker {
     /// Until the group has committed every notification, and the inboxes hold nothing but ticks
     /// that came in meanwhile.
     pub fn wait_until_handled(&self, application: &Application, limit: Duration) -> Outcome {
-        let (group, count) = (&application.id, application.partitions);
-        let external = partitions(&application.input, count);
-        let mut inboxes = Vec::new();
-        for stage in ["resources", "skus", "cases"] {
-            inboxes.extend(partitions(&format!("{group}.inbox.{stage}"), count));
-        }
+        let group = &application.id;
+        let (external, inboxes) = inputs(application);
         // A tick and its transaction's marker per partition may be under way.
-        let ticks = 4 * 3 * i64::from(count);
+        let ticks = 4 * 3 * i64::from(application.partitions);
         let deadline = Instant::now() + limit;
         let mut calm = 0;
         while calm < 3 {
@@ -117,6 +113,28 @@ impl Broker {
             std::thread::sleep(Duration::from_millis(300));
         }
         Ok(())
+    }
+
+    /// Until no more than this waits, outside and in all inboxes together.
+    pub fn wait_until_behind_by(
+        &self,
+        application: &Application,
+        most: u32,
+        limit: Duration,
+    ) -> Outcome {
+        let (external, inboxes) = inputs(application);
+        let all = [external, inboxes].concat();
+        let deadline = Instant::now() + limit;
+        loop {
+            let lag = self.lag(&application.id, &all)?;
+            if lag.is_some_and(|lag| lag <= i64::from(most)) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("still behind: {lag:?}").into());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// `None`: not to be known at this moment.
@@ -145,6 +163,14 @@ impl Drop for Broker {
 
 fn script(arguments: &[&str]) -> std::io::Result<std::process::Output> {
     Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka")).args(arguments).output()
+}
+
+/// The partitions from outside, and those of all inboxes.
+fn inputs(application: &Application) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
+    let count = application.partitions;
+    let inbox = |stage| partitions(&format!("{}.inbox.{stage}", application.id), count);
+    let inboxes = ["resources", "skus", "cases"].into_iter().flat_map(inbox);
+    (partitions(&application.input, count), inboxes.collect())
 }
 
 fn partitions(topic: &str, count: i32) -> Vec<TopicPartition> {

@@ -1,0 +1,155 @@
+//! The whole job on a real Kafka: how fast a backlog drains and at what cost, how soon a message
+//! shows at a steady pace, and how soon output comes again after `kill -9`.
+//!
+//! `make throughput` starts a broker by `scripts/kafka`, sends it a backlog, copies that by raw
+//! transactions, then lets one `aplomb run` with two workers drain it. Then 2,000 records a second
+//! come in. Broker, feed and process share the machine.
+//!
+//! `RECORDS=400000` is the backlog; `SEED=1` decides what it is.
+
+mod copy;
+mod latency;
+#[path = "../../tests/live/mod.rs"]
+#[allow(dead_code, reason = "the tests on a real Kafka use the rest of it")]
+mod live;
+mod usage;
+mod workload;
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use live::{Application, Outcome, broker::Broker, http, process::Service, verify::verify};
+
+use crate::{latency::Outputs, workload::Workload};
+
+const PARTITIONS: i32 = 8;
+const STEADY_PER_SECOND: u32 = 2_000;
+const STEADY: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(600);
+
+fn main() -> Outcome {
+    let number = |name: &str, default: usize| {
+        let text = std::env::var(name).unwrap_or_default();
+        if text.trim().is_empty() { Ok(default) } else { text.trim().parse() }
+    };
+    let (records, seed) = (number("RECORDS", 400_000)?, number("SEED", 1)?);
+    let Some((broker, _)) = Broker::start("end-to-end", &[])? else { return Ok(()) };
+    let application = Application {
+        id: "end-to-end".to_owned(),
+        input: "commercetools.notifications.v1".to_owned(),
+        prefix: "end-to-end.".to_owned(),
+        partitions: PARTITIONS,
+    };
+    broker.create_input(&application)?;
+    let mut workload = Workload::new(&broker.bootstrap, &application, u64::try_from(seed)?)?;
+    let bytes = workload.backlog(records)?;
+    println!("{records} notifications of {} bytes in the mean", bytes / records);
+    let copied = copy::run(&broker.log, &application, records)?;
+    print_drain("raw copy", records, copied.time, copied.cpu, None);
+
+    let folder = tempfile::tempdir()?;
+    let mut service = configure(&broker, &application, folder.path())?;
+    service.topics_create()?;
+    let started = Instant::now();
+    service.start()?;
+    broker.wait_until_handled(&application, PATIENCE)?;
+    let time = started.elapsed();
+    let process = service.child.as_ref().ok_or("not running")?.id();
+    let memory = usage::memory_max(process)?;
+    print_drain("aplomb", records, time, usage::cpu(process)?, Some(memory));
+    steady(&broker, &application, &mut workload, process)?;
+    killed(&broker, &application, &mut workload, &mut service)?;
+    broker.wait_until_handled(&application, PATIENCE)?;
+    service.stop()?;
+    println!("verify: {} inputs folded again, clean", verify(&broker, &service)?.inputs);
+    Ok(())
+}
+
+fn configure(broker: &Broker, application: &Application, folder: &Path) -> Outcome<Service> {
+    let mut service = Service::configure(&broker.bootstrap, application, folder, 0)?;
+    let environment = [("APLOMB_APPLICATION__ORDINAL", "0"), ("APLOMB_LOG__FILTER", "info")];
+    service.environment.extend(environment.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    Ok(service)
+}
+
+fn print_drain(who: &str, records: usize, time: Duration, cpu: Duration, memory: Option<u64>) {
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    let records = records as f64;
+    let rate = records / time.as_secs_f64();
+    let cost = cpu.as_secs_f64() * 1e6 / records;
+    let memory = memory.map(|mib| format!(", {mib} MiB at the most")).unwrap_or_default();
+    println!("{who:<10} {rate:>8.0} records/s, {cost:>5.1} CPU-seconds per million{memory}");
+}
+
+/// At a steady pace: times from sending to the outputs.
+fn steady(
+    broker: &Broker,
+    application: &Application,
+    workload: &mut Workload,
+    process: u32,
+) -> Outcome {
+    // The first seconds warm up.
+    workload.steady(STEADY_PER_SECOND, Duration::from_secs(5), |_| {})?;
+    let outputs = Outputs::watch(&broker.bootstrap, application)?;
+    let before = usage::cpu(process)?;
+    workload.steady(STEADY_PER_SECOND, STEADY, |value| outputs.sending(value))?;
+    let cpu = usage::cpu(process)? - before;
+    let seen = outputs.end()?;
+    let load = 100.0 * cpu.as_secs_f64() / STEADY.as_secs_f64();
+    println!("at {STEADY_PER_SECOND} records/s: {load:.0} % of a core");
+    print_times("order.view.v1", seen.views);
+    print_times("inventory.reservations.v1", seen.reservations);
+    Ok(())
+}
+
+fn print_times(topic: &str, mut times: Vec<Duration>) {
+    times.sort();
+    let last = times.len().saturating_sub(1);
+    let at = |percent: usize| {
+        let time = times.get(last * percent / 100).copied().unwrap_or_default();
+        time.as_secs_f64() * 1e3
+    };
+    let (half, most) = (at(50), at(99));
+    println!("    {topic:<26} p50 {half:>4.0} ms, p99 {most:>4.0} ms ({} times)", times.len());
+}
+
+/// From the start after `kill -9` under load to the first output of it.
+fn killed(
+    broker: &Broker,
+    application: &Application,
+    workload: &mut Workload,
+    service: &mut Service,
+) -> Outcome {
+    let (running, started, outputs) = thread::scope(|scope| {
+        let again = scope.spawn(|| {
+            thread::sleep(Duration::from_secs(8));
+            service.kill()?;
+            let outputs = Outputs::watch(&broker.bootstrap, application)?;
+            let started = Instant::now();
+            service.start()?;
+            Outcome::Ok((ready(service, started)?, started, outputs))
+        });
+        workload.steady(STEADY_PER_SECOND, Duration::from_secs(20), |_| {})?;
+        again.join().map_err(|_| "the restart panicked")?
+    })?;
+    let first = outputs.end()?.first.ok_or("no output came")? - started;
+    println!(
+        "after kill -9: ready after {:.0} ms, the first output after {:.0} ms",
+        running.as_secs_f64() * 1e3,
+        first.as_secs_f64() * 1e3
+    );
+    Ok(())
+}
+
+fn ready(service: &Service, started: Instant) -> Outcome<Duration> {
+    while http::get(service.port, "health/ready").is_none_or(|(status, _)| status != 200) {
+        if started.elapsed() > PATIENCE {
+            return Err(format!("not ready\n{}", service.last_lines()).into());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(started.elapsed())
+}

@@ -1,0 +1,86 @@
+//! Notifications as a subscription without a key delivers them: orders of two lines, about eight
+//! messages each, 5 % doubled, 10 % overtaken, 20,000 skus of which few are popular, 1.2 KB in the
+//! mean, over all partitions.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use aplomb::commerce::traffic::{Load, NOTIFICATIONS, Traffic};
+use aplomb_state::ids::Timestamp;
+use rdkafka::{
+    ClientConfig,
+    producer::{BaseProducer, Producer},
+};
+
+use crate::live::{Application, Outcome, feed::hand_over};
+
+const SKUS: usize = 20_000;
+
+/// Goes on where it stopped.
+pub struct Workload {
+    notifications: Box<dyn Iterator<Item = Vec<u8>>>,
+    producer: BaseProducer,
+    application: Application,
+    sent: usize,
+}
+
+impl Workload {
+    /// All its instants lie in the past: the log's time must not hold the deadlines back.
+    pub fn new(bootstrap: &str, application: &Application, seed: u64) -> Outcome<Self> {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "2")
+            .set("compression.type", "lz4")
+            .create()?;
+        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+        let load = Load {
+            orders: u64::MAX,
+            seed,
+            skus: SKUS,
+            start: Timestamp(now - 86_400_000),
+            orders_per_second: 250,
+            ..Load::default()
+        };
+        let notifications = Traffic::load(&load)
+            .filter(|delivery| delivery.topic == NOTIFICATIONS)
+            .map(|delivery| delivery.value);
+        let notifications = Box::new(notifications);
+        Ok(Self { notifications, producer, application: application.clone(), sent: 0 })
+    }
+
+    /// Sends so many as fast as it goes; answers their bytes.
+    pub fn backlog(&mut self, records: usize) -> Outcome<usize> {
+        let mut bytes = 0;
+        for _ in 0..records {
+            bytes += self.send(|_| {})?;
+        }
+        self.producer.flush(Duration::from_secs(120))?;
+        Ok(bytes)
+    }
+
+    /// Sends at this pace; `before` sees each record at the moment it is handed over.
+    pub fn steady(
+        &mut self,
+        per_second: u32,
+        time: Duration,
+        mut before: impl FnMut(&[u8]),
+    ) -> Outcome {
+        let started = Instant::now();
+        let mut due = Duration::ZERO;
+        while due < time {
+            std::thread::sleep(due.saturating_sub(started.elapsed()));
+            self.send(&mut before)?;
+            due += Duration::from_secs(1) / per_second;
+        }
+        Ok(self.producer.flush(Duration::from_secs(120))?)
+    }
+
+    fn send(&mut self, mut before: impl FnMut(&[u8])) -> Outcome<usize> {
+        let value = self.notifications.next().ok_or("the traffic ended")?;
+        let partition = i32::try_from(self.sent)? % self.application.partitions;
+        before(&value);
+        hand_over(&self.producer, &self.application.input, partition, &value)?;
+        self.sent += 1;
+        Ok(value.len())
+    }
+}
