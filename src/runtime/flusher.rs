@@ -37,8 +37,8 @@ struct Duty {
     writes_max: u64,
 }
 
-/// A replay of so many writes stays well below a second.
-const WRITES_MAX: u64 = 100_000;
+/// A replay of so many writes takes a fraction of a second.
+const WRITES_MAX: u64 = 50_000;
 
 impl Flusher {
     pub(super) fn start(

@@ -24,18 +24,20 @@ use crate::{
 
 /// A step that is due asks at least so long: an answer may be there already.
 const LEFT_MS_MIN: i64 = 10;
+/// Commits may take a third of the time.
+const RESTS_PER_COMMIT: i64 = 2;
 
 impl<L: Log> Worker<L> {
-    /// When the input is idle, or at the bounds, and not more often than the minimum. `true`: a
-    /// transaction ended, so that there may be something to read.
+    /// When nothing waits to be read, or at the bounds, and not more often than the minimum.
+    /// `true`: a transaction ended, so that there may be something to read.
     pub(super) fn commit_if_due(&mut self, handled: usize) -> Result<bool, log::Error> {
         let Some(transaction) = &self.transaction else { return Ok(false) };
         let tuning = &self.application.tuning;
         let now = self.clock.now();
-        let rested = now.0 - self.last_commit.0 >= tuning.commit_interval_ms_min;
+        let rested = now >= self.rested_at();
         let due = now.0 - transaction.begun.0 >= tuning.commit_interval_ms_max
             || self.transaction_is_full()
-            || (handled == 0 && rested);
+            || (handled < tuning.turn_records_max && rested);
         if due {
             self.commit()?;
         }
@@ -46,10 +48,16 @@ impl<L: Log> Worker<L> {
     pub(super) fn until_commit(&self) -> Duration {
         let Some(transaction) = &self.transaction else { return Duration::MAX };
         let tuning = &self.application.tuning;
-        let rest = self.last_commit.plus_ms(tuning.commit_interval_ms_min);
         let last = transaction.begun.plus_ms(tuning.commit_interval_ms_max);
-        let left = rest.min(last).0 - self.clock.now().0;
+        let left = self.rested_at().min(last).0 - self.clock.now().0;
         Duration::from_millis(u64::try_from(left).unwrap_or(0))
+    }
+
+    /// From here on a commit may follow the last one. Where commits are slow they become fewer, so
+    /// that a part of the time is left for the work.
+    fn rested_at(&self) -> Timestamp {
+        let least = self.application.tuning.commit_interval_ms_min;
+        self.last_commit.plus_ms(least.max(RESTS_PER_COMMIT * self.last_commit_ms))
     }
 
     /// Commits the open transaction, if there is one.
@@ -118,6 +126,7 @@ impl<L: Log> Worker<L> {
         self.recovery.succeeded();
         let now = self.clock.now();
         self.last_commit = now;
+        self.last_commit_ms = now.0 - started.0;
         self.apply(now, announces)?;
         metrics::record_commit(&metrics::CommitFacts {
             records: done.records,

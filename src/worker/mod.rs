@@ -111,6 +111,8 @@ pub struct Worker<L: Log> {
     /// The producer's queue is full: some task's effects wait in its outbox.
     held_back: bool,
     last_commit: Timestamp,
+    /// How long it took.
+    last_commit_ms: i64,
     last_tick: Timestamp,
     last_notes: Timestamp,
     tick_wanted: bool,
@@ -161,6 +163,7 @@ impl<L: Log> Worker<L> {
             transaction: None,
             held_back: false,
             last_commit: now,
+            last_commit_ms: 0,
             last_tick: Timestamp::MIN,
             last_notes: Timestamp::MIN,
             tick_wanted: false,

@@ -66,6 +66,7 @@ impl Plan {
         let tuning = &mut application.tuning;
         tuning.transaction_timeout_ms = transaction_timeout_ms;
         tuning.commit_interval_ms_max = random.random_range(10..200);
+        tuning.commit_interval_ms_min = random.random_range(0..30);
         tuning.commit_records_max = random.random_range(2..24);
         tuning.turn_records_max = random.random_range(2..9);
         tuning.restore_records_max = random.random_range(1..12);
