@@ -8,6 +8,7 @@
 //! - `APLOMB_CHAOS_SEED` decides everything that is left to chance
 
 #[path = "../live/mod.rs"]
+#[expect(dead_code, reason = "other tests and the benches use the rest of it")]
 mod live;
 mod proxy;
 mod report;
@@ -60,13 +61,19 @@ fn every_scenario() -> Outcome {
         names => names.split(',').map(find).collect::<Outcome<_>>()?,
     };
     let Some(world) = World::start(seed())? else { return Ok(()) };
+    let cluster = chosen.iter().any(|one| one.on_two_brokers);
+    let cluster = if cluster { Some(World::start_cluster(seed())?) } else { None };
+    let world_of = |scenario: &Scenario| match &cluster {
+        Some(cluster) if scenario.on_two_brokers => cluster,
+        _ => &world,
+    };
     if what == "storms" {
-        return storms(&world, &chosen);
+        return storms(cluster.as_ref().unwrap_or(&world), &chosen);
     }
     let commit = report::commit();
     let mut rows = Vec::new();
     for scenario in &chosen {
-        rows.push(run(&world, scenario, world.seed));
+        rows.push(run(world_of(scenario), scenario, world.seed));
         if what == "all" {
             // Each time, so that a run that is broken off leaves what it has shown.
             report::write_evidence(&rows, chosen.len(), world.seed, &commit)?;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::{SeedableRng, rngs::SmallRng};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use crate::{
     live::{
@@ -30,6 +30,9 @@ const STEP: Duration = Duration::from_millis(50);
 pub const READY: Duration = Duration::from_secs(90);
 /// From the last fault until all is handled.
 pub const SETTLED: Duration = Duration::from_secs(120);
+
+/// Until a broker that came back has caught up.
+const IN_SYNC: Duration = Duration::from_secs(60);
 
 /// How the processes of a scenario are set up.
 pub struct Setup {
@@ -214,6 +217,7 @@ impl<'a> Round<'a> {
         self.service(number)?.stop()
     }
 
+    /// Of the only broker: it goes and comes while no transaction waits for its markers.
     pub fn broker(&mut self, command: &str, more: &[&str]) -> Outcome {
         let text = format!("broker {command} {}", more.join(" "));
         self.say(text.trim());
@@ -223,8 +227,27 @@ impl<'a> Round<'a> {
                 let broker = &self.world.broker;
                 broker.command_between_transactions(&self.services, command, more)
             }
-            _ => self.world.broker.command(command, more),
+            _ => self.world.broker.command(0, command, more),
         }
+    }
+
+    /// Of one of several brokers, whatever is under way, once the other has all its data.
+    /// Answers which.
+    pub fn broker_of_two(&mut self, command: &str, more: &[&str]) -> Outcome<usize> {
+        self.in_sync()?;
+        let victim = self.random.random_range(0..self.world.broker.count());
+        let text = format!("{command} {}", more.join(" "));
+        self.say(&format!("broker {} of two: {}", victim + 1, text.trim()));
+        self.count(&format!("one of two brokers: {}", text.trim()), 1);
+        self.world.broker.command(victim, command, more)?;
+        Ok(victim)
+    }
+
+    pub fn in_sync(&mut self) -> Outcome {
+        let begun = Instant::now();
+        self.world.broker.wait_in_sync(IN_SYNC)?;
+        self.say(&format!("all replicas in sync after {:.1} s", begun.elapsed().as_secs_f32()));
+        Ok(())
     }
 
     pub fn service(&mut self, number: usize) -> Outcome<&mut Service> {
@@ -301,6 +324,9 @@ impl<'a> Round<'a> {
         self.lift();
         self.end_feed()?;
         self.say(&format!("{} notifications fed", self.fed));
+        if self.world.broker.count() > 1 {
+            self.in_sync()?;
+        }
         self.wait_handled(limit)?;
         self.wait_ready()?;
         let views = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! The broker of all scenarios, and the proxy before it.
+//! The brokers of the scenarios, and the proxy before them.
 
 use std::sync::Arc;
 
@@ -29,7 +29,19 @@ impl World {
         let Some((broker, text)) = started else { return Ok(None) };
         let behind = text.lines().find_map(|line| line.strip_prefix("proxied="));
         let behind = behind.ok_or("the broker has no second listener")?.parse()?;
-        Ok(Some(Self { proxy: door.lead_to(behind, seed)?, broker, seed }))
+        Ok(Some(Self { proxy: Proxy::start(vec![(door, behind)], seed)?, broker, seed }))
+    }
+
+    /// Two brokers, of which one may go: every partition has a replica on both.
+    pub fn start_cluster(seed: u64) -> Outcome<Self> {
+        let doors = [Door::open()?, Door::open()?];
+        let mut ports = Vec::new();
+        for door in &doors {
+            ports.push(door.address()?.port());
+        }
+        let (broker, behind) = Broker::start_cluster("chaos", &ports)?;
+        let proxy = Proxy::start(doors.into_iter().zip(behind).collect(), seed)?;
+        Ok(Self { proxy, broker, seed })
     }
 
     /// Removes the topics of one application: the broker is to stay small.
@@ -52,5 +64,5 @@ impl World {
 
 /// Where members look for the broker.
 pub fn bootstrap(world: &World) -> Arc<str> {
-    world.proxy.address().to_string().into()
+    world.proxy.addresses().into()
 }

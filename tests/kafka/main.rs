@@ -3,6 +3,7 @@
 //! HTTP API answers is what the compacted topics hold.
 
 #[path = "../live/mod.rs"]
+#[expect(dead_code, reason = "other tests and the benches use the rest of it")]
 mod live;
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! A broker of a test's own, so that it can be restarted.
 
 use std::{
+    net::SocketAddr,
     process::Command,
     sync::Arc,
     time::{Duration, Instant},
@@ -11,6 +12,11 @@ use aplomb::{
     log::{Class, Committed, Isolation, Log, TopicDescription},
 };
 use aplomb_state::ids::TopicPartition;
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer},
+    metadata::MetadataTopic,
+};
 
 use super::{Application, Outcome, process::Service};
 
@@ -18,7 +24,10 @@ use super::{Application, Outcome, process::Service};
 const MARKERS_WRITTEN: Duration = Duration::from_millis(700);
 
 pub struct Broker {
+    /// The one broker, or the controller of several.
     name: String,
+    /// The names of the brokers.
+    nodes: Vec<String>,
     pub bootstrap: String,
     pub log: KafkaLog,
 }
@@ -27,9 +36,7 @@ impl Broker {
     /// With what the script printed. `None`, with a line that says so, where a real Kafka is
     /// neither there nor required.
     pub fn start(name: &str, more: &[&str]) -> Outcome<Option<(Self, String)>> {
-        // Whoever starts the tests may name it, so as to stop it if they are broken off.
-        let name = std::env::var("APLOMB_TEST_BROKER")
-            .unwrap_or_else(|_| format!("{name}-{}", std::process::id()));
+        let name = own_name(name);
         let mut arguments = vec!["start", &name];
         arguments.extend(more);
         let output = script(&arguments)?;
@@ -44,15 +51,63 @@ impl Broker {
         };
         let bootstrap = bootstrap.to_owned();
         let log = KafkaLog::connect(KafkaSettings::new(&bootstrap, "live-tests"))?;
-        Ok(Some((Self { name, bootstrap, log }, text)))
+        Ok(Some((Self { nodes: vec![name.clone()], name, bootstrap, log }, text)))
     }
 
-    /// One of the script's commands for this broker.
-    pub fn command(&self, command: &str, more: &[&str]) -> Outcome {
-        let mut arguments = vec![command, &self.name];
+    /// As many brokers as ports, each of which advertises one of them; every partition has a
+    /// replica on two. Answers also where each listens for the proxy.
+    pub fn start_cluster(name: &str, ports: &[u16]) -> Outcome<(Self, Vec<SocketAddr>)> {
+        let name = own_name(&format!("{name}-cluster"));
+        succeeded(&["start", &name, "--controller"])?;
+        let (mut nodes, mut direct, mut proxied) = (Vec::new(), Vec::new(), Vec::new());
+        for (port, number) in ports.iter().zip(1..) {
+            let node = format!("{name}-{number}");
+            let text =
+                succeeded(&["start", &node, "--join", &name, "--advertise", &port.to_string()])?;
+            let address = |key: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(key));
+                line.map(str::to_owned).ok_or(format!("{node} has no {key}"))
+            };
+            direct.push(address("bootstrap=")?);
+            proxied.push(address("proxied=")?.parse()?);
+            nodes.push(node);
+        }
+        let bootstrap = direct.join(",");
+        let log = KafkaLog::connect(KafkaSettings::new(&bootstrap, "live-tests"))?;
+        Ok((Self { name, nodes, bootstrap, log }, proxied))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// One of the script's commands for a broker.
+    pub fn command(&self, node: usize, command: &str, more: &[&str]) -> Outcome {
+        let name = self.nodes.get(node).ok_or("no such broker")?;
+        let mut arguments = vec![command, name];
         arguments.extend(more);
-        let output = script(&arguments)?;
-        if output.status.success() { Ok(()) } else { Err(format!("{command}: {output:?}").into()) }
+        succeeded(&arguments).map(|_| ())
+    }
+
+    /// Until every partition of every topic has all its replicas, as a rolling restart waits.
+    pub fn wait_in_sync(&self, limit: Duration) -> Outcome {
+        let client: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", &self.bootstrap).create()?;
+        let deadline = Instant::now() + limit;
+        loop {
+            let behind = client.fetch_metadata(None, Duration::from_secs(5)).map(|metadata| {
+                let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+                partitions.filter(|one| one.isr().len() < one.replicas().len()).count()
+            });
+            if matches!(behind, Ok(0)) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("partitions without a replica in sync: {behind:?}").into());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// As [`Broker::command`] for `restart` and `halt`, while no transaction is between its
@@ -70,10 +125,10 @@ impl Broker {
         let awake: Vec<&Service> = services.iter().filter(|one| one.is_awake()).collect();
         awake.iter().try_for_each(|one| one.signal(libc::SIGSTOP))?;
         std::thread::sleep(MARKERS_WRITTEN);
-        let halted = self.command("halt", more);
+        let halted = self.command(0, "halt", more);
         awake.iter().try_for_each(|one| one.signal(libc::SIGCONT))?;
         halted?;
-        if command == "halt" { Ok(()) } else { self.command(command, more) }
+        if command == "halt" { Ok(()) } else { self.command(0, command, more) }
     }
 
     pub fn create_input(&self, application: &Application) -> Outcome {
@@ -158,6 +213,24 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         let _ = script(&["stop", &self.name, "--kill"]);
+    }
+}
+
+/// Whoever starts the tests may name it, so as to stop it if they are broken off.
+fn own_name(name: &str) -> String {
+    let own = || format!("{name}-{}", std::process::id());
+    let Ok(given) = std::env::var("APLOMB_TEST_BROKER") else { return own() };
+    if name.ends_with("-cluster") { format!("{given}-cluster") } else { given }
+}
+
+/// What the script said.
+fn succeeded(arguments: &[&str]) -> Outcome<String> {
+    let output = script(arguments)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        Ok(text)
+    } else {
+        Err(format!("{arguments:?}: {output:?}").into())
     }
 }
 

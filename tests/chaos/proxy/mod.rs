@@ -40,19 +40,9 @@ impl Door {
         self.0.local_addr()
     }
 
-    /// `seed` decides what happens by chance.
-    pub fn lead_to(self, broker: SocketAddr, seed: u64) -> io::Result<Proxy> {
-        let address = self.address()?;
-        let state = State {
-            rules: Vec::new(),
-            seen: BTreeMap::new(),
-            random: SmallRng::seed_from_u64(seed),
-            connections: Vec::new(),
-        };
-        let table = Arc::new(Table { state: Mutex::new(state), is_over: AtomicBool::new(false) });
-        let shared = Arc::clone(&table);
-        let thread = thread::spawn(move || accept(&self.0, broker, &shared));
-        Ok(Proxy { address, table, thread: Some(thread) })
+    #[cfg(test)]
+    fn lead_to(self, broker: SocketAddr, seed: u64) -> io::Result<Proxy> {
+        Proxy::start(vec![(self, broker)], seed)
     }
 }
 
@@ -70,14 +60,33 @@ fn accept(door: &TcpListener, broker: SocketAddr, table: &Arc<Table>) {
 }
 
 pub struct Proxy {
-    address: SocketAddr,
     table: Arc<Table>,
-    thread: Option<JoinHandle<()>>,
+    entrances: Vec<(SocketAddr, JoinHandle<()>)>,
 }
 
 impl Proxy {
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// A door for each broker; the rules count for all of them. `seed` decides what happens by
+    /// chance.
+    pub fn start(doors: Vec<(Door, SocketAddr)>, seed: u64) -> io::Result<Self> {
+        let state = State {
+            rules: Vec::new(),
+            seen: BTreeMap::new(),
+            random: SmallRng::seed_from_u64(seed),
+            connections: Vec::new(),
+        };
+        let table = Arc::new(Table { state: Mutex::new(state), is_over: AtomicBool::new(false) });
+        let mut entrances = Vec::new();
+        for (door, broker) in doors {
+            let (address, shared) = (door.address()?, Arc::clone(&table));
+            entrances.push((address, thread::spawn(move || accept(&door.0, broker, &shared))));
+        }
+        Ok(Self { table, entrances })
+    }
+
+    /// Of all doors, as `bootstrap.servers` has them.
+    pub fn addresses(&self) -> String {
+        let addresses = self.entrances.iter().map(|(address, _)| address.to_string());
+        addresses.collect::<Vec<_>>().join(",")
     }
 
     /// From now on. The first rule that is due takes a request.
@@ -107,9 +116,9 @@ impl Drop for Proxy {
                 connection.cut();
             }
         }
-        // Wakes the thread that accepts.
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
+        for (address, thread) in std::mem::take(&mut self.entrances) {
+            // Wakes the thread that accepts.
+            let _ = TcpStream::connect(address);
             let _ = thread.join();
         }
     }

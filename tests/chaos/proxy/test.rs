@@ -88,7 +88,7 @@ enum Heard {
 
 impl Client {
     fn connect(proxy: &Proxy) -> io::Result<Self> {
-        let stream = TcpStream::connect(proxy.address())?;
+        let stream = TcpStream::connect(proxy.addresses())?;
         stream.set_read_timeout(Some(SILENCE))?;
         Ok(Self(stream))
     }

@@ -10,23 +10,50 @@ use crate::{
 const PER_SECOND: u32 = 400;
 /// Beyond every time-out.
 const AWAY: Duration = Duration::from_secs(20);
+const TIMES: usize = 4;
 
+/// The only one, in order, twice.
 pub fn restart(round: &mut Round<'_>) -> Outcome {
-    twice(round, &[])
-}
-
-pub fn kill(round: &mut Round<'_>) -> Outcome {
-    twice(round, &["--kill"])
-}
-
-fn twice(round: &mut Round<'_>, more: &[&str]) -> Outcome {
     round.begin(&Setup::new(2))?;
     round.feed(PER_SECOND);
     for _ in 0..2 {
         round.wait_fed(round.fed_so_far() + 800)?;
-        round.broker("restart", more)?;
+        round.broker("restart", &[])?;
         round.wait_ready()?;
     }
+    round.settle()
+}
+
+/// One of two after the other, in order.
+pub fn rolling(round: &mut Round<'_>) -> Outcome {
+    one_of_two(round, &[])
+}
+
+/// One of two by `kill -9`, whatever is under way.
+pub fn kill(round: &mut Round<'_>) -> Outcome {
+    one_of_two(round, &["--kill"])
+}
+
+fn one_of_two(round: &mut Round<'_>, more: &[&str]) -> Outcome {
+    round.begin(&Setup::new(2))?;
+    round.feed(PER_SECOND);
+    for _ in 0..TIMES {
+        round.wait_fed(round.fed_so_far() + 800)?;
+        round.broker_of_two("restart", more)?;
+        round.wait_ready()?;
+    }
+    round.settle()
+}
+
+/// One of two answers nothing and closes nothing, and wakes when the other leads everything.
+pub fn one_frozen(round: &mut Round<'_>) -> Outcome {
+    round.begin(&Setup::new(2))?;
+    round.feed(PER_SECOND);
+    round.wait_fed(800)?;
+    let frozen = round.broker_of_two("pause", &[])?;
+    round.pass(AWAY);
+    round.world.broker.command(frozen, "resume", &[])?;
+    round.wait_ready()?;
     round.settle()
 }
 

@@ -62,7 +62,9 @@ pub fn long(round: &mut Round<'_>) -> Outcome {
             Fault::Thaw => {
                 round.signal(frozen.take().unwrap_or(victim), libc::SIGCONT)?;
             }
-            Fault::RestartBroker => round.broker("restart", &[])?,
+            Fault::RestartBroker => {
+                round.broker_of_two("restart", &["--kill"])?;
+            }
         }
     }
     round.join_feed()?;

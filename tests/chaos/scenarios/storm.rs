@@ -62,7 +62,7 @@ pub fn storm(round: &mut Round<'_>) -> Outcome {
             }
             10 => {
                 let more: &[&str] = if round.random.random_bool(0.5) { &["--kill"] } else { &[] };
-                round.broker("restart", more)?;
+                round.broker_of_two("restart", more)?;
             }
             _ => {
                 round.say("the network is well");
