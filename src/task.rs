@@ -27,6 +27,16 @@ pub struct Task {
     pub state: State,
     /// What its store holds could not be read: it is rebuilt at the next opening.
     pub damaged: bool,
+    /// It waits for a transaction to end.
+    pub pending: Option<Pending>,
+}
+
+/// Its committed offset is held by a transaction that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub since: Timestamp,
+    /// When that was last said to people.
+    pub complaint: Timestamp,
 }
 
 pub enum State {

@@ -48,7 +48,7 @@ impl<L: Log> Worker<L> {
             }
             tracing::info!(task = %id, "assigned");
             let state = State::Opening { not_before: Timestamp::MIN };
-            self.tasks.push(Task { id, stage, state, damaged: false });
+            self.tasks.push(Task { id, stage, state, damaged: false, pending: None });
         }
         self.tasks.sort_by(|a, b| (Reverse(a.stage), &a.id).cmp(&(Reverse(b.stage), &b.id)));
         Ok(())
@@ -102,6 +102,9 @@ impl<L: Log> Worker<L> {
         }
         let committed = self.consumer.committed(&inputs, REQUEST_WAIT)?;
         let mut lost = Vec::new();
+        for (input, theirs) in inputs.iter().zip(&committed) {
+            self.note_pending(input, *theirs == Committed::Unstable);
+        }
         for ((input, ours), theirs) in kept.into_iter().zip(committed) {
             match (ours, theirs) {
                 (Kept::At(ours), Committed::At { next, .. }) if next == ours => {}

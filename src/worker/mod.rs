@@ -15,6 +15,7 @@ mod commit;
 mod external;
 mod group;
 mod opening;
+mod pending;
 pub(crate) mod process;
 mod recover;
 mod rejoin;

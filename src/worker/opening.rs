@@ -25,8 +25,9 @@ use crate::{
 
 /// An offset held by a transaction that has not ended is asked for again after so long.
 pub(super) const UNSTABLE_BACKOFF_MS: i64 = 50;
-/// Restores side by side; the others wait their turn.
-const RESTORES_MAX: usize = 4;
+/// Restores side by side; the others wait their turn. Most are over soon after their reader has
+/// connected.
+const RESTORES_MAX: usize = 16;
 
 impl<L: Log> Worker<L> {
     /// Looks at every task that is to be opened. `true`: some were.
@@ -50,6 +51,7 @@ impl<L: Log> Worker<L> {
         self.commit()?;
         let committed = self.consumer.committed(&due, REQUEST_WAIT)?;
         for (input, committed) in due.iter().zip(committed) {
+            self.note_pending(input, committed == Committed::Unstable);
             let internal = self.task_mut(input).is_some_and(|task| task.stage > 0);
             let outcome = if internal {
                 self.open_internal(input, &committed)

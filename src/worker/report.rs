@@ -71,7 +71,10 @@ fn describe<C: Consumer>(
     now: Timestamp,
 ) -> TaskStatus {
     match &task.state {
-        State::Opening { .. } => TaskStatus::new(worker, TaskState::Opening, now),
+        State::Opening { .. } => {
+            let pending_ms = task.pending.map(|pending| now.0 - pending.since.0);
+            TaskStatus::new(worker, TaskState::Opening { pending_ms }, now)
+        }
         State::Parked { reason } => {
             TaskStatus::new(worker, TaskState::Parked { reason: reason.clone() }, now)
         }

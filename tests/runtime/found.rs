@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aplomb::{
     embedded::{Call, Fault},
-    log::{Class, Error, Isolation, Log, Producer, ToSend},
+    log::{Class, Committed, Error, Isolation, Log, Producer, ToSend},
     task::State,
 };
 use aplomb_state::{
@@ -172,6 +172,39 @@ fn a_shutdown_whose_commit_fails_leaves_no_transaction_open() -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Somebody's transaction holds the offset of a task and does not end: who is to open the task says
+/// since when it waits, and goes on by itself.
+#[test]
+fn an_offset_that_an_open_transaction_holds_is_waited_for_and_named() -> Outcome {
+    let mut cluster = Cluster::new()?;
+    cluster.start(0)?;
+    cluster.feed_many(10)?;
+    cluster.settle()?;
+    cluster.leave(0)?;
+    let of = TopicPartition::new(INBOX, 0);
+    let group = cluster.application.id.clone();
+    let committed = cluster.log.committed(&group, std::slice::from_ref(&of), Duration::ZERO)?;
+    let [Committed::At { next, metadata }] = committed.as_slice() else {
+        return Err("none".into());
+    };
+    let mut producer = cluster.log.producer("somebody")?;
+    producer.init_transactions(Duration::ZERO)?;
+    producer.begin()?;
+    let offsets = [(of, *next, metadata.clone())];
+    producer.send_offsets(&offsets, &cluster.log.outsider(&group)?, Duration::ZERO)?;
+    cluster.start(1)?;
+    cluster.rounds(40)?;
+    let pending = |cluster: &Cluster| {
+        cluster.worker(1).tasks().iter().filter(|task| task.pending.is_some()).count()
+    };
+    assert_eq!(pending(&cluster), 1);
+    producer.abort(Duration::ZERO)?;
+    cluster.settle()?;
+    assert_eq!(pending(&cluster), 0);
+    cluster.feed_many(10)?;
+    cluster.finish()
 }
 
 // === changelogs in odd states ===
