@@ -127,6 +127,8 @@ fn killed(
         let again = scope.spawn(|| {
             thread::sleep(Duration::from_secs(8));
             service.kill()?;
+            // What it sent before is in the log by then, and not taken for something new.
+            thread::sleep(Duration::from_secs(1));
             let outputs = Outputs::watch(&broker.bootstrap, application)?;
             let started = Instant::now();
             service.start()?;

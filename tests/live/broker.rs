@@ -15,7 +15,7 @@ use aplomb_state::ids::TopicPartition;
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer},
-    metadata::MetadataTopic,
+    metadata::{MetadataPartition, MetadataTopic},
 };
 
 use super::{Application, Outcome, process::Service};
@@ -98,9 +98,12 @@ impl Broker {
         loop {
             let behind = client.fetch_metadata(None, Duration::from_secs(5)).map(|metadata| {
                 let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
-                partitions.filter(|one| one.isr().len() < one.replicas().len()).count()
+                let all: Vec<_> = partitions.collect();
+                let lacking = |one: &&&MetadataPartition| one.isr().len() < one.replicas().len();
+                (all.len(), all.iter().filter(lacking).count())
             });
-            if matches!(behind, Ok(0)) {
+            // One that was asked too early knows of no partition at all.
+            if matches!(behind, Ok((known, 0)) if known > 0) {
                 return Ok(());
             }
             if Instant::now() > deadline {

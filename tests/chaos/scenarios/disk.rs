@@ -107,8 +107,8 @@ impl Disk {
         Ok(())
     }
 
-    /// A process that gives up a database deletes files of it: that is room, and with it the process
-    /// may go on for a while. Without any it must say so again.
+    /// A process that gives up a database deletes files of it: that is room, and with it the
+    /// process may go on for a while. Without any it must say so again.
     fn keep_full(&self, round: &mut Round<'_>) -> Outcome {
         let until = Instant::now() + Duration::from_secs(3);
         round.wait("still not ready, without room", NOTICED, |round| {
