@@ -1,7 +1,7 @@
 //! A full disk under the state folder.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, ErrorKind, Write},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
