@@ -234,11 +234,12 @@ fn a_fault_that_went_down_with_its_connection_is_made_up_for() -> Outcome {
     let mut client = Client::connect(&proxy)?;
     client.0.write_all(&[request(END_TXN, 1, "p0"), request(END_TXN, 2, "p0")].concat())?;
     assert_eq!(client.hear(), Heard::Closed);
-    let mut tries = 0;
+    let deadline = Instant::now() + Duration::from_secs(10);
     while laid.fired() < 2 {
-        assert_eq!(Client::connect(&proxy)?.call(END_TXN, 3)?, Heard::Closed);
-        tries += 1;
-        assert!(tries <= 2);
+        // It may come before the dead connection has given its fault back, and is answered then.
+        let heard = Client::connect(&proxy)?.call(END_TXN, 3)?;
+        assert!(matches!(heard, Heard::Closed | Heard::Answer(3)), "{heard:?}");
+        assert!(Instant::now() < deadline, "the fault is not made up for");
     }
     assert_eq!(Client::connect(&proxy)?.call(END_TXN, 4)?, Heard::Answer(4));
     Ok(())
