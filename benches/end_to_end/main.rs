@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use live::{Application, Outcome, broker::Broker, http, process::Service, verify::verify};
+use live::{Application, Outcome, broker::Broker, process::Service, resident, verify::verify};
 
 use crate::{latency::Outputs, workload::Workload};
 
@@ -37,12 +37,7 @@ fn main() -> Outcome {
     };
     let (records, seed) = (number("RECORDS", 400_000)?, number("SEED", 1)?);
     let Some((broker, _)) = Broker::start("end-to-end", &[])? else { return Ok(()) };
-    let application = Application {
-        id: "end-to-end".to_owned(),
-        input: "commercetools.notifications.v1".to_owned(),
-        prefix: "end-to-end.".to_owned(),
-        partitions: PARTITIONS,
-    };
+    let application = Application::alone("end-to-end", PARTITIONS);
     broker.create_input(&application)?;
     let mut workload = Workload::new(&broker.bootstrap, &application, u64::try_from(seed)?)?;
     let bytes = workload.backlog(records)?;
@@ -57,8 +52,8 @@ fn main() -> Outcome {
     service.start()?;
     broker.wait_until_handled(&application, PATIENCE)?;
     let time = started.elapsed();
-    let process = service.child.as_ref().ok_or("not running")?.id();
-    let memory = usage::memory_max(process)?;
+    let process = service.process_id()?;
+    let memory = resident::read(process).ok_or("it ended")?.highest;
     print_drain("aplomb", records, time, usage::cpu(process)?, Some(memory));
     steady(&broker, &application, &mut workload, process)?;
     killed(&broker, &application, &mut workload, &mut service)?;
@@ -147,7 +142,7 @@ fn killed(
 }
 
 fn ready(service: &Service, started: Instant) -> Outcome<Duration> {
-    while http::get(service.port, "health/ready").is_none_or(|(status, _)| status != 200) {
+    while !service.is_ready() {
         if started.elapsed() > PATIENCE {
             return Err(format!("not ready\n{}", service.last_lines()).into());
         }

@@ -1,4 +1,4 @@
-//! The kernel's figures of one process.
+//! The time of the processor that one process took.
 
 use std::{fs, time::Duration};
 
@@ -22,12 +22,4 @@ fn ticks_per_second() -> Outcome<u64> {
     // SAFETY: no memory is involved.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
     Ok(u64::try_from(ticks)?)
-}
-
-/// The highest mark of its resident memory, in MiB.
-pub fn memory_max(process: u32) -> Outcome<u64> {
-    let text = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kib.div_ceil(1_024))
 }

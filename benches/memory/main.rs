@@ -11,7 +11,7 @@
 #[path = "../../tests/live/mod.rs"]
 #[allow(dead_code, reason = "the tests on a real Kafka use the rest of it")]
 mod live;
-mod resident;
+mod watch;
 
 use std::{
     thread,
@@ -24,10 +24,11 @@ use live::{
     feed::{Feed, Pace},
     http,
     process::Service,
+    resident::Resident,
     verify::verify,
 };
 
-use crate::resident::{Peak, Watch};
+use crate::watch::Watch;
 
 const PARTITIONS: i32 = 8;
 const SKUS: usize = 5_000;
@@ -64,12 +65,7 @@ fn main() -> Outcome {
     let minutes: u64 = minutes.as_deref().unwrap_or("60").trim().parse()?;
     let until = Instant::now() + Duration::from_secs(60 * minutes);
     let Some((broker, _)) = Broker::start("memory", &[])? else { return Ok(()) };
-    let application = Application {
-        id: "memory".to_owned(),
-        input: "commercetools.notifications.v1".to_owned(),
-        prefix: "memory.".to_owned(),
-        partitions: PARTITIONS,
-    };
+    let application = Application::alone("memory", PARTITIONS);
     broker.create_input(&application)?;
     let folder = tempfile::tempdir()?;
     let service = |number| {
@@ -99,10 +95,10 @@ fn main() -> Outcome {
         for (name, phase) in PHASES {
             round.watch.begin();
             phase(&mut round)?;
-            let Peak { resident, highest } = round.watch.peak();
+            let Resident { now, highest } = round.watch.peak();
             let fed = round.fed + steady.progress().fed();
             let minute = started.elapsed().as_secs_f64() / 60.0;
-            println!("{minute:>7.1}  {name:<24} {fed:>10} {resident:>5} MiB {highest:>5} MiB");
+            println!("{minute:>7.1}  {name:<24} {fed:>10} {now:>5} MiB {highest:>5} MiB");
         }
     }
     steady.progress().stop();
@@ -122,8 +118,7 @@ impl Round {
     fn start(&mut self, number: usize) -> Outcome {
         let service = self.services.get_mut(number).ok_or("no such process")?;
         service.start()?;
-        let process = service.child.as_ref().ok_or("not running")?.id();
-        self.watch.set(number, Some(process));
+        self.watch.set(number, Some(service.process_id()?));
         Ok(())
     }
 
@@ -183,7 +178,7 @@ impl Round {
     fn until_both_are_ready(&self) -> Outcome {
         let deadline = Instant::now() + PATIENCE;
         for service in &self.services {
-            while http::get(service.port, "health/ready").is_none_or(|(status, _)| status != 200) {
+            while !service.is_ready() {
                 if Instant::now() > deadline {
                     return Err(format!("not ready\n{}", service.last_lines()).into());
                 }

@@ -47,12 +47,7 @@ fn main() -> Outcome {
     let sizes = if sizes.trim().is_empty() { "100000".to_owned() } else { sizes };
     let sizes: Vec<u64> = sizes.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
     let Some((broker, _)) = Broker::start("restart", &[])? else { return Ok(()) };
-    let application = Application {
-        id: "restart".to_owned(),
-        input: "commercetools.notifications.v1".to_owned(),
-        prefix: "restart.".to_owned(),
-        partitions: PARTITIONS,
-    };
+    let application = Application::alone("restart", PARTITIONS);
     broker.create_input(&application)?;
     let folder = tempfile::tempdir()?;
     let mut service = Service::configure(&broker.bootstrap, &application, folder.path(), 0)?;

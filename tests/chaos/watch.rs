@@ -1,16 +1,12 @@
 //! What a running process says about itself, and what the kernel says about it.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::live::{Outcome, http, process::Service};
+use crate::live::{Outcome, http, process::Service, resident};
 
 impl Service {
-    pub fn is_ready(&self) -> bool {
-        http::get(self.port, "health/ready").is_some_and(|(status, _)| status == 200)
-    }
-
     /// Why it is not ready, if it answers and says so.
     pub fn why_not_ready(&self) -> Option<String> {
         let (status, text) = http::get(self.port, "health/ready")?;
@@ -38,15 +34,8 @@ impl Service {
         text.lines().filter(is_it).filter_map(value).sum()
     }
 
-    pub fn process_id(&self) -> Outcome<u32> {
-        Ok(self.child.as_ref().ok_or("not running")?.id())
-    }
-
     pub fn rss_mib(&self) -> Outcome<u64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.process_id()?))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("no VmRSS")?;
-        Ok(kib.trim().parse::<u64>()? / 1_024)
+        Ok(resident::read(self.process_id()?).ok_or("no VmRSS")?.now)
     }
 
     /// An error if it has ended by itself.

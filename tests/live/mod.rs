@@ -5,6 +5,7 @@ pub mod broker;
 pub mod feed;
 pub mod http;
 pub mod process;
+pub mod resident;
 pub mod verify;
 pub mod views;
 
@@ -22,4 +23,16 @@ pub struct Application {
     pub prefix: String,
     /// Of every topic.
     pub partitions: i32,
+}
+
+impl Application {
+    /// The only one on its broker: the input has its usual name.
+    pub fn alone(id: &str, partitions: i32) -> Self {
+        Self {
+            id: id.to_owned(),
+            input: "commercetools.notifications.v1".to_owned(),
+            prefix: format!("{id}."),
+            partitions,
+        }
+    }
 }

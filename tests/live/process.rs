@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Application, Outcome};
+use super::{Application, Outcome, http};
 
 /// A clean end takes at most so long.
 const END: Duration = Duration::from_secs(30);
@@ -110,6 +110,14 @@ impl Service {
         // SAFETY: no memory is involved.
         let outcome = unsafe { libc::kill(id, signal) };
         if outcome == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().into()) }
+    }
+
+    pub fn process_id(&self) -> Outcome<u32> {
+        Ok(self.child.as_ref().ok_or("not running")?.id())
+    }
+
+    pub fn is_ready(&self) -> bool {
+        http::get(self.port, "health/ready").is_some_and(|(status, _)| status == 200)
     }
 
     /// It runs, and no SIGSTOP holds it.

@@ -1,11 +1,12 @@
 //! The kernel's figures of resident memory, looked at all the time.
 
 use std::{
-    fs,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
+
+use crate::live::resident::{self, Resident};
 
 const PACE: Duration = Duration::from_millis(100);
 
@@ -15,17 +16,8 @@ pub struct Watch(Arc<Mutex<Seen>>);
 #[derive(Default)]
 struct Seen {
     processes: [Option<u32>; 2],
-    since_begin: Peak,
+    since_begin: Resident,
     of_all: u64,
-}
-
-/// In MiB.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Peak {
-    /// As looked at.
-    pub resident: u64,
-    /// The highest mark since the start of a process.
-    pub highest: u64,
 }
 
 // === impl Watch ===
@@ -53,10 +45,10 @@ impl Watch {
     }
 
     pub fn begin(&self) {
-        lock(&self.0).since_begin = Peak::default();
+        lock(&self.0).since_begin = Resident::default();
     }
 
-    pub fn peak(&self) -> Peak {
+    pub fn peak(&self) -> Resident {
         let mut seen = lock(&self.0);
         seen.look();
         seen.since_begin
@@ -72,8 +64,8 @@ impl Watch {
 impl Seen {
     fn look(&mut self) {
         for process in self.processes.iter().flatten() {
-            let Some(Peak { resident, highest }) = read(*process) else { continue };
-            self.since_begin.resident = self.since_begin.resident.max(resident);
+            let Some(Resident { now, highest }) = resident::read(*process) else { continue };
+            self.since_begin.now = self.since_begin.now.max(now);
             self.since_begin.highest = self.since_begin.highest.max(highest);
             self.of_all = self.of_all.max(highest);
         }
@@ -82,15 +74,4 @@ impl Seen {
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// `None`: it is no more.
-fn read(process: u32) -> Option<Peak> {
-    let text = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let mib = |field: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(field))?;
-        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(kib.div_ceil(1_024))
-    };
-    Some(Peak { resident: mib("VmRSS:")?, highest: mib("VmHWM:")? })
 }
