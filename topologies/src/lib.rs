@@ -40,7 +40,7 @@ pub mod time;
 mod testing;
 
 /// Raised with every change of the handlers by which they could fold the same inbox differently.
-const FOLD_VERSION: FoldVersion = FoldVersion(2);
+const FOLD_VERSION: FoldVersion = FoldVersion(3);
 
 /// The whole topology, for the runtime to run.
 pub fn topology() -> Topology {

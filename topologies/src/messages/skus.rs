@@ -20,7 +20,7 @@ pub enum SkuMessage {
 }
 
 impl Format for SkuMessage {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,12 @@ pub struct HoldTarget {
     pub ordered: i64,
     pub cancelled: i64,
     pub shipped: i64,
+    /// On its way back or here again, of the shipped.
     pub returned: i64,
+    /// Of the returned: told to be back in stock.
+    pub restocked: i64,
+    /// Of the returned: told to be of no more use.
+    pub unusable: i64,
     pub mode: InventoryMode,
     /// When commercetools generated the message behind the change: a shipment moves stock then.
     pub as_of: Timestamp,

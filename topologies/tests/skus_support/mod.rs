@@ -164,6 +164,8 @@ pub fn order(id: &str, seconds: i64, ordered: i64) -> HoldTarget {
         cancelled: 0,
         shipped: 0,
         returned: 0,
+        restocked: 0,
+        unusable: 0,
         mode: InventoryMode::ReserveOnOrder,
         as_of: at(seconds),
         cause: cause(id),

@@ -186,6 +186,8 @@ impl OrderRow {
             cancelled: line.cancelled,
             shipped: line.shipped,
             returned: line.returned,
+            restocked: 0,
+            unusable: 0,
             mode: line.mode,
             as_of: subject.at,
             cause: subject.cause.clone(),

@@ -40,6 +40,8 @@ fn target([ordered, shipped, cancelled]: [i64; 3]) -> HoldTarget {
         cancelled,
         shipped,
         returned: 0,
+        restocked: 0,
+        unusable: 0,
         mode: InventoryMode::ReserveOnOrder,
         as_of: Timestamp(7),
         cause: Cause::default(),
