@@ -54,7 +54,12 @@ pub fn topology() -> Topology {
             Arc::new(cases::Cases),
         ],
         outputs: outputs::definitions(),
-        views: vec![resources::orders_view(), skus::view::view(), cases::view()],
+        views: vec![
+            resources::orders_view(),
+            resources::payments_view(),
+            skus::view::view(),
+            cases::view(),
+        ],
         settings: parse_settings,
     }
 }

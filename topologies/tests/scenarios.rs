@@ -29,8 +29,13 @@ use support::{
 };
 
 /// What a second delivery of every record must not add to.
-const UNTOUCHED_BY_DUPLICATES: [&str; 4] =
-    ["inventory.events.v1", "order.events.v1", "order.verdicts.v1", "drift.events.v1"];
+const UNTOUCHED_BY_DUPLICATES: [&str; 5] = [
+    "inventory.events.v1",
+    "order.events.v1",
+    "order.verdicts.v1",
+    "payment.events.v1",
+    "drift.events.v1",
+];
 
 /// How often every input is delivered.
 #[derive(Clone, Copy)]

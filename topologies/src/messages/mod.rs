@@ -2,5 +2,6 @@
 //! doubled and late ones are harmless.
 
 pub mod cases;
+pub mod payments;
 pub mod resources;
 pub mod skus;

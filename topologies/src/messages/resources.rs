@@ -3,7 +3,10 @@
 use aplomb_state::{codec::Format, ids::Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::skus::HoldState;
+use super::{
+    payments::{CheckoutFailed, PaymentLink, PaymentState},
+    skus::HoldState,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResourceMessage {
@@ -11,10 +14,16 @@ pub enum ResourceMessage {
     Notification(Notification),
     /// A sku's answer to a hold target of an order.
     HoldState(HoldState),
+    /// To a payment, from an order.
+    PaymentLink(PaymentLink),
+    /// To an order, from a payment that is linked to it.
+    PaymentState(PaymentState),
+    /// To a payment, from an event of Checkout.
+    CheckoutFailed(CheckoutFailed),
 }
 
 impl Format for ResourceMessage {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 /// The envelope of a notification, whatever form it was delivered in.

@@ -5,6 +5,8 @@ use aplomb_state::topology::{Cleanup, Codec, OutputDefinition};
 pub const ORDER_VIEW: &str = "order.view.v1";
 pub const ORDER_EVENTS: &str = "order.events.v1";
 pub const ORDER_VERDICTS: &str = "order.verdicts.v1";
+pub const PAYMENT_VIEW: &str = "payment.view.v1";
+pub const PAYMENT_EVENTS: &str = "payment.events.v1";
 pub const INVENTORY_EVENTS: &str = "inventory.events.v1";
 pub const INVENTORY_RESERVATIONS: &str = "inventory.reservations.v1";
 pub const INVENTORY_AVAILABILITY: &str = "inventory.availability.v1";
@@ -23,6 +25,7 @@ const DLQ_BYTES_MAX: usize = 8 << 20;
 pub fn definitions() -> Vec<OutputDefinition> {
     use Cleanup::Compact;
     let order = "project:orderId";
+    let payment = "project:paymentId";
     let stock = "project:sku:location";
     let dead_letters = OutputDefinition {
         codec: Codec::Bytes,
@@ -33,6 +36,8 @@ pub fn definitions() -> Vec<OutputDefinition> {
         json(ORDER_VIEW, Compact, order),
         json(ORDER_EVENTS, days(400), order),
         json(ORDER_VERDICTS, days(90), order),
+        json(PAYMENT_VIEW, Compact, payment),
+        json(PAYMENT_EVENTS, days(400), payment),
         json(INVENTORY_EVENTS, days(90), "project:sku"),
         json(INVENTORY_RESERVATIONS, Compact, "project:orderId:lineItemId:sku:location"),
         json(INVENTORY_AVAILABILITY, Compact, stock),

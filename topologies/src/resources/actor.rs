@@ -125,6 +125,10 @@ pub trait Resource: Format + DeserializeOwned + Default {
     ) -> Result<bool, Rejection> {
         Ok(true)
     }
+    /// The timer of its [`super::watches::Watches`] has fired.
+    fn due(&mut self, _: &mut Context<'_>, _: Who<'_>, _: Timestamp) -> Result<(), Rejection> {
+        Ok(())
+    }
     /// The resource is gone, whatever its messages said: nothing but the row's marker stays.
     fn delete(
         &mut self,

@@ -188,16 +188,20 @@ impl<'a> Delivered<'a> {
 
     /// The notification proper, as JSON.
     pub fn payload(&self) -> Result<&str, Rejection> {
-        let bytes = self.external.value.unwrap_or_default();
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| Rejection::new("MALFORMED_JSON", "utf-8", error.to_string()))?;
-        match self.payload {
-            PayloadPlace::Root => Ok(text),
-            PayloadPlace::CloudEventData => {
-                let event: CloudEvent<'_> = serde_json::from_str(text)
-                    .map_err(|error| Rejection::new("MALFORMED_JSON", "json", error.to_string()))?;
-                Ok(event.data.get())
-            }
+        payload_in(self.external.value.unwrap_or_default(), self.payload)
+    }
+}
+
+/// The notification proper out of a delivered value.
+pub fn payload_in(value: &[u8], place: PayloadPlace) -> Result<&str, Rejection> {
+    let text = std::str::from_utf8(value)
+        .map_err(|error| Rejection::new("MALFORMED_JSON", "utf-8", error.to_string()))?;
+    match place {
+        PayloadPlace::Root => Ok(text),
+        PayloadPlace::CloudEventData => {
+            let event: CloudEvent<'_> = serde_json::from_str(text)
+                .map_err(|error| Rejection::new("MALFORMED_JSON", "json", error.to_string()))?;
+            Ok(event.data.get())
         }
     }
 }

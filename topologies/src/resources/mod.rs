@@ -2,15 +2,19 @@
 //!
 //! - [`sequencer`]: which message comes next, and what becomes of gaps. Pure.
 //! - [`actor`]: the same for every type of resource: buffer, savepoints, deadlines, healing.
-//! - [`orders`], [`entries`], [`plain`]: what the messages of a type mean.
+//! - [`orders`], [`payments`], [`entries`], [`plain`]: what the messages of a type mean.
+//! - [`watches`]: conditions that count only once they have held for a while.
 
 mod actor;
+mod checkouts;
 mod delivered;
 mod entries;
 mod notices;
 mod orders;
+mod payments;
 mod plain;
 pub mod sequencer;
+mod watches;
 
 use aplomb_state::{
     context::Context,
@@ -24,6 +28,7 @@ use self::{
     delivered::Delivered,
     entries::EntryRow,
     orders::OrderRow,
+    payments::PaymentRow,
     plain::PlainRow,
 };
 use crate::{
@@ -33,6 +38,7 @@ use crate::{
 };
 
 pub use orders::orders_view;
+pub use payments::payments_view;
 
 pub const NAME: &str = "resources";
 
@@ -41,6 +47,7 @@ pub struct Resources;
 /// Which handler an actor has, by the type in its key.
 enum Handler {
     Order,
+    Payment,
     Entry,
     Plain,
 }
@@ -49,6 +56,7 @@ impl Handler {
     fn of(type_id: &str) -> Self {
         match type_id {
             "order" => Self::Order,
+            "payment" => Self::Payment,
             "inventory-entry" => Self::Entry,
             _ => Self::Plain,
         }
@@ -62,6 +70,7 @@ impl Stage for Resources {
             inbox: Inbox::Internal,
             stores: vec![
                 orders::ORDERS.definition(),
+                payments::PAYMENTS.definition(),
                 entries::ENTRIES.definition(),
                 plain::OTHERS.definition(),
                 actor::BUFFER.definition(),
@@ -71,10 +80,12 @@ impl Stage for Resources {
                 outputs::ORDER_VIEW,
                 outputs::ORDER_EVENTS,
                 outputs::ORDER_VERDICTS,
+                outputs::PAYMENT_VIEW,
+                outputs::PAYMENT_EVENTS,
                 outputs::REFETCH_REQUESTS,
                 outputs::DLQ,
             ],
-            sends: vec!["skus", "cases"],
+            sends: vec![NAME, "skus", "cases"],
             limits: Limits::default(),
         }
     }
@@ -83,12 +94,18 @@ impl Stage for Resources {
         match ctx.decode(record.body)? {
             ResourceMessage::Notification(notification) => notify(ctx, record, notification),
             ResourceMessage::HoldState(hold) => orders::hold_state(ctx, record.key, &hold),
+            ResourceMessage::PaymentLink(link) => payments::link(ctx, record.key, &link),
+            ResourceMessage::PaymentState(_) => Ok(()),
+            ResourceMessage::CheckoutFailed(failed) => {
+                payments::checkout_failed(ctx, record.key, &failed)
+            }
         }
     }
 
     fn on_timer(&self, ctx: &mut Context<'_>, timer: &Timer<'_>) -> Result<(), Rejection> {
         match Handler::of(notices::Who::of(timer.key.get(1..).unwrap_or_default())?.type_id) {
             Handler::Order => actor::on_timer::<OrderRow>(ctx, timer),
+            Handler::Payment => actor::on_timer::<PaymentRow>(ctx, timer),
             Handler::Entry => actor::on_timer::<EntryRow>(ctx, timer),
             Handler::Plain => actor::on_timer::<PlainRow>(ctx, timer),
         }
@@ -119,17 +136,23 @@ fn notify(
             let deletion = Deletion { version: *version, at: *modified_at, erased };
             return match handler {
                 Handler::Order => actor::delete::<OrderRow>(ctx, record.key, deletion),
+                Handler::Payment => actor::delete::<PaymentRow>(ctx, record.key, deletion),
                 Handler::Entry => actor::delete::<EntryRow>(ctx, record.key, deletion),
                 Handler::Plain => actor::delete::<PlainRow>(ctx, record.key, deletion),
             };
         }
         NotificationBody::Event { event_type, .. } => {
-            return plain::event(ctx, record.key, event_type);
+            let is_new = plain::event(ctx, record.key, event_type)?;
+            if is_new && event_type == checkouts::ORDER_CREATION_FAILED {
+                checkouts::tell_payments(ctx, record, &notification)?;
+            }
+            return Ok(());
         }
     }
     let Some(delivered) = Delivered::of_record(record, notification) else { return Ok(()) };
     match handler {
         Handler::Order => actor::deliver::<OrderRow>(ctx, &delivered),
+        Handler::Payment => actor::deliver::<PaymentRow>(ctx, &delivered),
         Handler::Entry => actor::deliver::<EntryRow>(ctx, &delivered),
         Handler::Plain => actor::deliver::<PlainRow>(ctx, &delivered),
     }

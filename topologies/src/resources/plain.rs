@@ -84,7 +84,8 @@ fn deletes(type_id: &str, message_type: &str) -> bool {
 }
 
 /// An event belongs to no resource: it is an actor of its own, kept as long as a marker is.
-pub fn event(ctx: &mut Context<'_>, key: &[u8], event_type: &str) -> Result<(), Rejection> {
+/// True: it was not seen before.
+pub fn event(ctx: &mut Context<'_>, key: &[u8], event_type: &str) -> Result<bool, Rejection> {
     let mut row = ctx.get(&OTHERS, key)?.unwrap_or_default();
     let who = Who::of(key)?;
     let identity = Identity::new(1, who.id, event_type, 0);
@@ -95,9 +96,9 @@ pub fn event(ctx: &mut Context<'_>, key: &[u8], event_type: &str) -> Result<(), 
         Offer::DuplicateConflict => {
             let detail = format!("event {} came before with another type", who.id);
             let case = who.case("DUPLICATE_CONFLICT", "");
-            return notices::raise(ctx, case, detail, at, &cause);
+            return notices::raise(ctx, case, detail, at, &cause).map(|()| false);
         }
-        _ => return Ok(()),
+        _ => return Ok(false),
     }
     row.sequence.take(identity);
     if !message_types::is_known(event_type) {
@@ -110,7 +111,7 @@ pub fn event(ctx: &mut Context<'_>, key: &[u8], event_type: &str) -> Result<(), 
     let until = ctx.now().plus_ms(kept_ms);
     row.ended = Some(Ended { until, erased: false, dropped: 0 });
     ctx.schedule(until, &super::actor::marker_timer(key));
-    ctx.put(&OTHERS, key, &row)
+    ctx.put(&OTHERS, key, &row).map(|()| true)
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub struct Rules {
     /// Tolerance of INV_ONHAND: the greater of units and per mille of the larger side.
     pub inv_onhand_units: i64,
     pub inv_onhand_per_mille: i64,
+    /// How long money may wait for an order.
+    pub orphan_payment_ms: i64,
     /// A drift that opens again within this is flapping.
     pub cool_down_ms: i64,
 }
@@ -64,6 +66,7 @@ impl Default for Rules {
             ct_release_ms: 10 * MINUTE_MS,
             inv_onhand_units: 1,
             inv_onhand_per_mille: 10,
+            orphan_payment_ms: 30 * MINUTE_MS,
             cool_down_ms: HOUR_MS,
         }
     }
@@ -80,6 +83,7 @@ impl Rules {
             ("ct_release_ms", self.ct_release_ms),
             ("inv_onhand_units", self.inv_onhand_units),
             ("inv_onhand_per_mille", self.inv_onhand_per_mille),
+            ("orphan_payment_ms", self.orphan_payment_ms),
             ("cool_down_ms", self.cool_down_ms),
         ];
         match durations.iter().find(|(_, value)| *value < 0) {
@@ -109,12 +113,14 @@ pub struct Levels {
     pub x3: Level,
     pub x5: Level,
     pub x8: Level,
+    pub x12: Level,
+    pub x16: Level,
 }
 
 impl Default for Levels {
     fn default() -> Self {
         use Level::Error;
-        Self { x1: Error, x3: Error, x5: Error, x8: Error }
+        Self { x1: Error, x3: Error, x5: Error, x8: Error, x12: Error, x16: Error }
     }
 }
 

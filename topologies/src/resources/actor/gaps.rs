@@ -13,6 +13,7 @@ use crate::{
         delivered::{Bytes, Delivered, Kept},
         notices::{self, Reason, Who},
         sequencer::GivenUp,
+        watches::DUE,
     },
     settings::{Rules, SequenceMode, Settings},
 };
@@ -44,6 +45,10 @@ pub fn on_timer<R: Resource>(ctx: &mut Context<'_>, timer: &Timer<'_>) -> Result
             } else {
                 close_window(ctx, key, &mut row)?;
             }
+            ctx.put(&R::STORE, key, &row)
+        }
+        DUE => {
+            row.due(ctx, Who::of(key)?, timer.deadline)?;
             ctx.put(&R::STORE, key, &row)
         }
         MARKER => marker_over(ctx, key, row, timer.deadline),

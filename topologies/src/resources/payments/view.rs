@@ -1,0 +1,152 @@
+//! `payment.view.v1`, rendered from the stored row alone: the topic and the operator's view show
+//! the same bytes. No personal data.
+
+use std::collections::BTreeSet;
+
+use aplomb_state::{
+    codec,
+    topology::{StateView, View},
+};
+use serde::Serialize;
+
+use super::{PAYMENTS, PaymentRow, fold::Transaction};
+use crate::{
+    messages::payments::Totals,
+    outputs::Money,
+    resources::{self, notices::Who},
+    time::Iso,
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shape<'a> {
+    project_key: &'a str,
+    payment_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    version: u64,
+    sequence: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interface_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_interface: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount_planned: Option<&'a Money>,
+    #[serde(flatten)]
+    sums: Option<Sums>,
+    transactions: Vec<TransactionShape<'a>>,
+    order_ids: Vec<&'a str>,
+    open_codes: BTreeSet<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<Iso>,
+    partial: bool,
+    incomplete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<Iso>,
+    rule_hash: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sums {
+    authorised: Money,
+    captured: Money,
+    refunded: Money,
+    charged_back: Money,
+    pending: Money,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TransactionShape<'a> {
+    transaction_id: &'a str,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<&'a Money>,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interface_id: Option<&'a str>,
+}
+
+/// The payment's JSON. `None`: it was deleted, or no message of it was seen.
+pub(super) fn render(row: &PaymentRow, project: &str, payment_id: &str) -> Option<Vec<u8>> {
+    if row.ended.is_some() || row.sequence.is_new() {
+        return None;
+    }
+    let payment = &row.payment;
+    let conditions = payment.conditions.iter().chain(row.watches.open());
+    let mut open_codes: BTreeSet<_> = conditions.map(|condition| condition.code.name()).collect();
+    if row.sequence.has_gap() {
+        open_codes.insert("SEQUENCE_GAP");
+    }
+    let shape = Shape {
+        project_key: project,
+        payment_id,
+        key: payment.key.as_deref(),
+        version: payment.version,
+        sequence: row.sequence.last(),
+        interface_id: payment.interface_id.as_deref(),
+        payment_interface: payment.interface.as_deref(),
+        method: payment.method.as_deref(),
+        amount_planned: payment.planned.as_ref(),
+        sums: sums(&payment.totals()),
+        transactions: payment.transactions.iter().map(transaction).collect(),
+        order_ids: row.linked().collect(),
+        open_codes,
+        created_at: payment.created_at.map(Iso),
+        partial: row.sequence.is_partial(),
+        incomplete: payment.incomplete,
+        as_of: payment.as_of.map(Iso),
+        rule_hash: &row.rule_hash,
+    };
+    serde_json::to_vec(&shape).ok()
+}
+
+/// Without a currency there are none.
+fn sums(totals: &Totals) -> Option<Sums> {
+    let money = |cents| totals.money(cents);
+    (!totals.currency_code.is_empty()).then(|| Sums {
+        authorised: money(totals.authorised),
+        captured: money(totals.captured),
+        refunded: money(totals.refunded),
+        charged_back: money(totals.charged_back),
+        pending: money(totals.pending),
+    })
+}
+
+fn transaction(transaction: &Transaction) -> TransactionShape<'_> {
+    let stated = transaction.stated.as_ref();
+    TransactionShape {
+        transaction_id: &transaction.transaction_id,
+        kind: stated.map(|(kind, _)| kind.name()),
+        amount: stated.map(|(_, amount)| amount),
+        state: transaction.progress.name(),
+        interface_id: transaction.interface_id.as_deref(),
+    }
+}
+
+/// `/payments/{project}/{paymentId}`, also with a colon between: the JSON last written to
+/// `payment.view.v1`.
+pub fn payments_view() -> View {
+    View { name: "payments", stage: resources::NAME, key: view_key, render: render_view }
+}
+
+fn view_key(path: &str) -> Result<Vec<u8>, String> {
+    match path.split_once(['/', ':']) {
+        Some((project, payment)) if !project.is_empty() && !payment.is_empty() => {
+            Ok(format!("{project}:payment:{payment}").into_bytes())
+        }
+        _ => Err("a payment is named by project/paymentId".to_owned()),
+    }
+}
+
+fn render_view(state: &dyn StateView, key: &[u8]) -> Result<Option<String>, String> {
+    let Some(bytes) = state.get(PAYMENTS.name, key)? else { return Ok(None) };
+    let row: PaymentRow = codec::decode(&bytes).map_err(|error| error.to_string())?;
+    let who = Who::of(key).map_err(|rejection| rejection.detail)?;
+    let json = render(&row, who.project, who.id);
+    json.map(|json| String::from_utf8(json).map_err(|error| error.to_string())).transpose()
+}
