@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+mod payments;
 mod rules;
 
+pub use payments::PaymentRules;
 pub use rules::{BootstrapEntries, Level, Levels, Rules, StockSemantics, TrackOnly};
 
 /// See the module.

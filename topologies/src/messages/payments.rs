@@ -45,6 +45,10 @@ pub struct Statement {
     pub planned: Option<Money>,
     pub method: Option<String>,
     pub totals: Totals,
+    /// Whether money ever came: an authorisation or a charge succeeded.
+    pub succeeded: bool,
+    /// All there was failed.
+    pub failed: bool,
 }
 
 /// Sums over the transactions of a payment in its own currency, in minor units.

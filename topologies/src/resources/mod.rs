@@ -95,7 +95,7 @@ impl Stage for Resources {
             ResourceMessage::Notification(notification) => notify(ctx, record, notification),
             ResourceMessage::HoldState(hold) => orders::hold_state(ctx, record.key, &hold),
             ResourceMessage::PaymentLink(link) => payments::link(ctx, record.key, &link),
-            ResourceMessage::PaymentState(_) => Ok(()),
+            ResourceMessage::PaymentState(state) => orders::payment_state(ctx, record.key, &state),
             ResourceMessage::CheckoutFailed(failed) => {
                 payments::checkout_failed(ctx, record.key, &failed)
             }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::payments::PaymentRules;
+
 const SECOND_MS: i64 = 1_000;
 const MINUTE_MS: i64 = 60 * SECOND_MS;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -40,8 +42,7 @@ pub struct Rules {
     /// Tolerance of INV_ONHAND: the greater of units and per mille of the larger side.
     pub inv_onhand_units: i64,
     pub inv_onhand_per_mille: i64,
-    /// How long money may wait for an order.
-    pub orphan_payment_ms: i64,
+    pub payments: PaymentRules,
     /// A drift that opens again within this is flapping.
     pub cool_down_ms: i64,
 }
@@ -66,7 +67,7 @@ impl Default for Rules {
             ct_release_ms: 10 * MINUTE_MS,
             inv_onhand_units: 1,
             inv_onhand_per_mille: 10,
-            orphan_payment_ms: 30 * MINUTE_MS,
+            payments: PaymentRules::default(),
             cool_down_ms: HOUR_MS,
         }
     }
@@ -83,10 +84,10 @@ impl Rules {
             ("ct_release_ms", self.ct_release_ms),
             ("inv_onhand_units", self.inv_onhand_units),
             ("inv_onhand_per_mille", self.inv_onhand_per_mille),
-            ("orphan_payment_ms", self.orphan_payment_ms),
             ("cool_down_ms", self.cool_down_ms),
         ];
-        match durations.iter().find(|(_, value)| *value < 0) {
+        let payments = self.payments.durations();
+        match durations.iter().chain(&payments).find(|(_, value)| *value < 0) {
             Some((name, value)) => Err(format!("{name} is {value}: it cannot be negative")),
             None => Ok(()),
         }
@@ -110,17 +111,38 @@ pub enum Level {
 #[serde(default, deny_unknown_fields)]
 pub struct Levels {
     pub x1: Level,
+    pub x2: Level,
     pub x3: Level,
+    pub x4: Level,
     pub x5: Level,
+    pub x6: Level,
     pub x8: Level,
+    pub x10: Level,
+    pub x11: Level,
     pub x12: Level,
+    pub x13: Level,
     pub x16: Level,
+    pub payment_amount: Level,
 }
 
 impl Default for Levels {
     fn default() -> Self {
-        use Level::Error;
-        Self { x1: Error, x3: Error, x5: Error, x8: Error, x12: Error, x16: Error }
+        use Level::{Error, Warn};
+        Self {
+            x1: Error,
+            x2: Warn,
+            x3: Error,
+            x4: Warn,
+            x5: Error,
+            x6: Error,
+            x8: Error,
+            x10: Error,
+            x11: Warn,
+            x12: Error,
+            x13: Warn,
+            x16: Error,
+            payment_amount: Warn,
+        }
     }
 }
 

@@ -11,11 +11,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     facts::{Created, Delivery, DeliveryItem, Fact, Stated},
-    outcomes::{Code, Condition, Event, EventKind, EventLine, Outcome},
+    outcomes::{Code, Condition, Event, EventKind, EventLine, Judgement, Outcome},
     rules,
-    transitions::{Dimension, State},
+    transitions::{Dimension, State, depends_on_payments},
 };
-use crate::{messages::skus::InventoryMode, resources::delivered::Head, settings::Rules};
+use crate::{
+    messages::{
+        payments::LinkState,
+        skus::{Cause, InventoryMode},
+    },
+    resources::delivered::Head,
+    settings::Rules,
+};
 
 /// What the messages of an order amount to. A function of them and of nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,9 +43,26 @@ pub struct Order {
     pub lines: Vec<Line>,
     pub deliveries: Vec<Delivery>,
     pub payments: Vec<String>,
+    /// By [`Dimension`]: a message changed it since the creation.
+    pub changed: [bool; 3],
+    /// The total as the order was placed, in minor units.
+    pub placed_total: Option<i64>,
+    /// The last change of paymentState, if payments must bear it out.
+    pub claim: Option<Claim>,
     pub conditions: BTreeSet<Condition>,
     /// The greatest `createdAt` applied.
     pub as_of: Option<Timestamp>,
+}
+
+/// A change of paymentState that is legal only if something is true of the payments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    pub sequence: u64,
+    pub from: State,
+    pub to: State,
+    /// The last legal state without it.
+    pub legal_before: Option<State>,
+    pub cause: Cause,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +131,12 @@ impl Order {
         self.states.get(dimension as usize).copied().flatten()
     }
 
+    /// What the order is to its payments.
+    pub fn links(&self) -> Vec<(String, LinkState)> {
+        let state = if self.deleted { LinkState::OrderDeleted } else { LinkState::Linked };
+        self.payments.iter().map(|payment_id| (payment_id.clone(), state)).collect()
+    }
+
     fn create(
         &mut self,
         created: &Created,
@@ -123,6 +153,7 @@ impl Order {
         }
         self.stated.clone_from(&created.stated);
         self.stated.created_at.get_or_insert(head.created_at);
+        self.placed_total = self.stated.total.as_ref().map(|total| total.cent_amount);
         self.states = created.states;
         // States that come with the creation are accepted as given.
         self.legal = created.states;
@@ -190,13 +221,23 @@ impl Order {
             self.stated.completed_at = Some(head.created_at);
         }
         self.settle_lines();
-        rules::judge_change(self, dimension, from, to, rules, outcomes);
+        let legal_before = self.legal.get(dimension as usize).copied().flatten();
+        let judgement = rules::judge_change(self, dimension, from, to, rules, outcomes);
         if from == Some(to) {
             return;
+        }
+        if let Some(changed) = self.changed.get_mut(dimension as usize) {
+            *changed = true;
+        }
+        if dimension == Dimension::Payment && judgement != Some(Judgement::Violation) {
+            let claimed = from.filter(|_| depends_on_payments(from, to));
+            let (sequence, cause) = (head.sequence, head.cause());
+            self.claim = claimed.map(|from| Claim { sequence, from, to, legal_before, cause });
         }
         let kind = match (dimension, to) {
             (Dimension::Order, State::Complete) => EventKind::OrderCompleted,
             (Dimension::Order, State::Cancelled) => EventKind::OrderCancelled,
+            (Dimension::Payment, State::Paid) => EventKind::PaymentConfirmed,
             (Dimension::Shipment, State::Delivered) => EventKind::OrderDelivered,
             _ => return,
         };

@@ -1,9 +1,11 @@
 //! Orders: the actor around the fold. It turns outcomes into records, targets and cases.
 
+mod claims;
 mod facts;
 mod fold;
 mod outcomes;
 mod payloads;
+mod payments;
 mod publish;
 mod records;
 mod refold;
@@ -24,21 +26,26 @@ use aplomb_state::{
 use serde::{Deserialize, Serialize};
 
 use self::{
+    claims::Claimed,
     facts::Fact,
     fold::Order,
     outcomes::{Code, Condition, Outcome},
+    payments::Account,
 };
 use super::{
     actor::{self, AfterEnd, Ended, Late, Resource},
     delivered::{Bytes, Delivered},
     notices::Who,
     sequencer::Sequence,
+    watches::Watches,
 };
 use crate::{
     exceptions,
     messages::skus::{Cause, HoldState},
     settings::Settings,
 };
+
+pub use payments::payment_state;
 
 pub const ORDERS: KeyValue<[u8], OrderRow> = KeyValue::new("orders");
 
@@ -52,13 +59,17 @@ pub struct OrderRow {
     allocations: Vec<Allocation>,
     /// Every unit was held, or gone, at the last answer.
     allocated: bool,
+    /// What payments answered last, by payment id.
+    payments: Vec<Account>,
+    watches: Watches<Condition>,
+    claimed: Option<Claimed>,
     ended: Option<Ended>,
     /// Of the configuration by which the order was last judged.
     rule_hash: String,
 }
 
 impl Format for OrderRow {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 /// A sku's last answer for a line.
@@ -77,11 +88,16 @@ impl OrderRow {
     /// The actor's own open conditions, whatever a person did to their cases.
     fn open_codes(&self) -> BTreeSet<&'static str> {
         let mut codes: BTreeSet<_> =
-            self.order.conditions.iter().map(|condition| condition.code.name()).collect();
+            self.conditions().map(|condition| condition.code.name()).collect();
         if self.sequence.has_gap() {
             codes.insert("SEQUENCE_GAP");
         }
         codes
+    }
+
+    /// Those of its messages, and those that have held for long enough.
+    fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.order.conditions.iter().chain(self.watches.open())
     }
 
     fn judged_by(&mut self, ctx: &Context<'_>) {
@@ -160,6 +176,15 @@ impl Resource for OrderRow {
         late: &Late<'_>,
     ) -> Result<bool, Rejection> {
         self.target_late(ctx, base.order, log, late)
+    }
+
+    fn due(
+        &mut self,
+        ctx: &mut Context<'_>,
+        who: Who<'_>,
+        deadline: Timestamp,
+    ) -> Result<(), Rejection> {
+        self.watch_over(ctx, who, deadline)
     }
 
     fn delete(

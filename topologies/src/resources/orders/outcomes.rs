@@ -16,6 +16,16 @@ pub enum Code {
     SkuMissing,
     ViewDiverged,
     PayloadMissing,
+    CompleteUnpaid,
+    /// Shipped while the payment is still to come: the lesser case of [`Code::ShippedUnpaid`].
+    ShippedUnconfirmed,
+    CancelledNotRefunded,
+    PaidNotCaptured,
+    PaymentStateLag,
+    PaymentAmount,
+    CurrencyMismatch,
+    /// A change of paymentState that no payment bears out.
+    Unproven,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -46,6 +56,7 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     OrderPlaced,
+    PaymentConfirmed,
     /// Every unit of every line is held or gone.
     InventoryAllocated,
     ItemsShipped,
@@ -72,7 +83,7 @@ pub struct Verdict {
     pub rule: &'static str,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Judgement {
     Legal,
     LegalWithWarning,
@@ -82,21 +93,35 @@ pub enum Judgement {
 impl Code {
     pub fn name(self) -> &'static str {
         match self {
-            Self::IllegalTransition => "ORDER_ILLEGAL_TRANSITION",
+            Self::IllegalTransition | Self::Unproven => "ORDER_ILLEGAL_TRANSITION",
             Self::TerminalLeft => "ORDER_TERMINAL_LEFT",
-            Self::ShippedUnpaid => "ORDER_SHIPPED_UNPAID",
+            Self::ShippedUnpaid | Self::ShippedUnconfirmed => "ORDER_SHIPPED_UNPAID",
             Self::CompleteNotShipped => "ORDER_COMPLETE_NOT_SHIPPED",
             Self::CancelledAfterShip => "ORDER_CANCELLED_AFTER_SHIP",
             Self::Overdelivered => "ORDER_OVERDELIVERED",
             Self::SkuMissing => "RESERVE_SKU_MISSING",
             Self::ViewDiverged => "ORDER_VIEW_DIVERGED",
             Self::PayloadMissing => "PAYLOAD_MISSING",
+            Self::CompleteUnpaid => "ORDER_COMPLETE_UNPAID",
+            Self::CancelledNotRefunded => "CANCELLED_NOT_REFUNDED",
+            Self::PaidNotCaptured => "PAID_NOT_CAPTURED",
+            Self::PaymentStateLag => "PAYMENT_STATE_LAG",
+            Self::PaymentAmount => "PAYMENT_AMOUNT",
+            Self::CurrencyMismatch => "CURRENCY_MISMATCH",
         }
     }
 
     /// It is about what we know, not about what happened: it ends with the order.
     pub fn ends_with_the_order(self) -> bool {
-        matches!(self, Self::SkuMissing | Self::ViewDiverged | Self::PayloadMissing)
+        match self {
+            Self::SkuMissing | Self::ViewDiverged | Self::PayloadMissing => true,
+            // Sides that are compared no more.
+            Self::PaidNotCaptured
+            | Self::PaymentStateLag
+            | Self::PaymentAmount
+            | Self::CurrencyMismatch => true,
+            _ => false,
+        }
     }
 }
 
@@ -104,6 +129,7 @@ impl EventKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::OrderPlaced => "OrderPlaced",
+            Self::PaymentConfirmed => "PaymentConfirmed",
             Self::InventoryAllocated => "InventoryAllocated",
             Self::ItemsShipped => "ItemsShipped",
             Self::OrderDelivered => "OrderDelivered",

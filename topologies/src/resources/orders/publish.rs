@@ -11,9 +11,12 @@ use super::{
     records, view,
 };
 use crate::{
+    codes::Severity,
     exceptions,
     messages::{
         cases::Raise,
+        payments::{LinkState, PaymentLink},
+        resources::ResourceMessage,
         skus::{Cause, HoldTarget, NO_CHANNEL, SkuMessage},
     },
     outputs::{self, Emission},
@@ -28,7 +31,11 @@ pub(super) struct Before {
     known: bool,
     /// Cancelled and shipped, line by line.
     lines: Vec<(i64, i64)>,
-    conditions: BTreeSet<Condition>,
+    pub(super) conditions: BTreeSet<Condition>,
+    /// What each payment was told of this order.
+    links: Vec<(String, LinkState)>,
+    /// The message of the claim there was.
+    pub(super) claim: Option<u64>,
 }
 
 impl Before {
@@ -37,6 +44,8 @@ impl Before {
             known: order.known,
             lines: order.lines.iter().map(|line| (line.cancelled, line.shipped)).collect(),
             conditions: order.conditions.clone(),
+            links: order.links(),
+            claim: order.claim.as_ref().map(|claim| claim.sequence),
         }
     }
 
@@ -79,7 +88,10 @@ impl OrderRow {
         for outcome in outcomes {
             match outcome {
                 Outcome::Event(event) => records::event(ctx, self, subject, event)?,
-                Outcome::Verdict(verdict) => records::verdict(ctx, self, subject, verdict, None)?,
+                Outcome::Verdict(verdict) => {
+                    let verdict = self.claim_now(before, verdict, subject);
+                    records::verdict(ctx, self, subject, &verdict, None)?;
+                }
                 Outcome::Raised(condition, detail) => {
                     self.raise(ctx, subject, condition, detail)?;
                 }
@@ -88,6 +100,7 @@ impl OrderRow {
         }
         self.clear_ended(ctx, subject, &before.conditions)?;
         self.target_changes(ctx, subject, before)?;
+        self.watch(ctx, subject)?;
         self.show(ctx, subject)
     }
 
@@ -103,6 +116,32 @@ impl OrderRow {
             if told != Some((line.cancelled, line.shipped)) {
                 self.target(ctx, subject, line)?;
             }
+        }
+        self.link_changes(ctx, subject, before)
+    }
+
+    /// Says to payments what the order is to them now.
+    pub(super) fn link_changes(
+        &self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+        before: &Before,
+    ) -> Result<(), Rejection> {
+        let now = self.order.links();
+        let gone = before.links.iter().filter(|(id, _)| !now.iter().any(|(other, _)| other == id));
+        let gone = gone.map(|(id, _)| (id.clone(), LinkState::Unlinked));
+        let new = now.iter().filter(|link| !before.links.contains(link)).cloned();
+        for (payment_id, state) in gone.chain(new) {
+            let link = PaymentLink {
+                order_id: subject.who.id.to_owned(),
+                revision: self.revision,
+                state,
+                at: subject.at,
+                cause: subject.cause.clone(),
+            };
+            let key = format!("{}:payment:{payment_id}", subject.who.project).into_bytes();
+            let message = ResourceMessage::PaymentLink(link);
+            ctx.send(crate::resources::NAME, key, &codec::encode(&message))?;
         }
         Ok(())
     }
@@ -148,16 +187,17 @@ impl OrderRow {
         condition: &Condition,
         detail: &str,
     ) -> Result<(), Rejection> {
-        let at_risk = matches!(condition.code, Code::ShippedUnpaid | Code::CancelledAfterShip);
-        let total = self.order.stated.total.as_ref().filter(|_| at_risk);
+        let total = self.order.stated.total.as_ref();
+        let at_risk = self.at_risk(condition.code).zip(total);
         let raise = Raise {
             key: subject.who.case(condition.code.name(), &condition.discriminator),
             flow: ctx.trace().flow.clone(),
+            // Money that is still to come is less bad than money that will not.
+            severity: (condition.code == Code::ShippedUnconfirmed).then_some(Severity::High),
             detail: detail.to_owned(),
-            amount_at_risk: total.map(|total| (total.cent_amount, total.currency_code.clone())),
+            amount_at_risk: at_risk.map(|(cents, total)| (cents, total.currency_code.clone())),
             at: subject.at,
             cause: subject.cause.clone(),
-            ..Raise::default()
         };
         exceptions::raise(ctx, &raise)
     }
@@ -264,6 +304,8 @@ impl OrderRow {
     fn bury(&mut self, ctx: &mut Context<'_>, subject: &Subject<'_>) -> Result<(), Rejection> {
         self.order = Order { deleted: true, as_of: Some(subject.at), ..Order::default() };
         self.allocations = Vec::new();
+        (self.payments, self.claimed) = (Vec::new(), None);
+        self.watches.end(ctx, subject.who.actor().as_bytes());
         self.ended = Some(Ended { until: subject.at, erased: false, dropped: 0 });
         self.write_view(ctx, subject)
     }

@@ -25,6 +25,8 @@ struct EventShape<'a> {
     order_number: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     lines: Vec<LineShape<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +59,6 @@ struct VerdictShape<'a> {
     verdict: &'static str,
     rule: &'static str,
     rule_hash: &'a str,
-    /// The id of the verdict that this one replaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     supersedes: Option<String>,
     cause: CauseShape<'a>,
@@ -76,19 +77,23 @@ pub(super) fn event(
         sku: line.sku.as_deref(),
         quantity: line.quantity,
     });
-    let shape = EventShape {
-        kind: event.kind.name(),
-        project_key: who.project,
-        order_id: who.id,
-        order_number: row.order.order_number.as_deref(),
-        delivery_id: event.delivery_id.as_deref(),
-        lines: lines.collect(),
-        quantity: (!event.lines.is_empty())
-            .then(|| event.lines.iter().map(|line| line.quantity).sum()),
-        amount: row.order.stated.total.as_ref().filter(|_| event.kind == EventKind::OrderPlaced),
-        cause: CauseShape::from(cause),
-        at: Iso(at),
-    };
+    let shape =
+        EventShape {
+            kind: event.kind.name(),
+            project_key: who.project,
+            order_id: who.id,
+            order_number: row.order.order_number.as_deref(),
+            delivery_id: event.delivery_id.as_deref(),
+            payment_id: None,
+            lines: lines.collect(),
+            quantity: (!event.lines.is_empty())
+                .then(|| event.lines.iter().map(|line| line.quantity).sum()),
+            amount: row.order.stated.total.as_ref().filter(|_| {
+                matches!(event.kind, EventKind::OrderPlaced | EventKind::PaymentConfirmed)
+            }),
+            cause: CauseShape::from(cause),
+            at: Iso(at),
+        };
     let (key, sender) = (format!("{}:{}", who.project, who.id), who.actor());
     let emission = Emission {
         output: outputs::ORDER_EVENTS,
@@ -108,26 +113,47 @@ pub(super) fn event(
     outputs::emit(ctx, &emission, &shape)
 }
 
+/// A payment of the order gave money back, by its answer of that revision.
+pub(super) fn refund(
+    ctx: &mut Context<'_>,
+    row: &OrderRow,
+    subject: &Subject<'_>,
+    (payment_id, revision): (&str, u64),
+    amount: &Money,
+) -> Result<(), Rejection> {
+    let Subject { who, cause, at } = *subject;
+    let effect = "RefundSettled";
+    let shape = EventShape {
+        kind: effect,
+        project_key: who.project,
+        order_id: who.id,
+        order_number: row.order.order_number.as_deref(),
+        delivery_id: None,
+        payment_id: Some(payment_id),
+        lines: Vec::new(),
+        quantity: None,
+        amount: Some(amount),
+        cause: CauseShape::from(cause),
+        at: Iso(at),
+    };
+    let (key, sender) = (format!("{}:{}", who.project, who.id), who.actor());
+    let output = outputs::ORDER_EVENTS;
+    let subject = who.id;
+    let emission =
+        Emission { output, key: &key, effect, sender: &sender, revision, cause, subject, at };
+    outputs::emit(ctx, &emission, &shape)
+}
+
+/// `supersedes`: the id of the verdict that this one replaces.
 pub(super) fn verdict(
     ctx: &mut Context<'_>,
     row: &OrderRow,
     subject: &Subject<'_>,
     verdict: &Verdict,
-    replaced: Option<&Verdict>,
+    supersedes: Option<String>,
 ) -> Result<(), Rejection> {
     let Subject { who, cause, at } = *subject;
     let (key, sender) = (format!("{}:{}", who.project, who.id), who.actor());
-    let emission = |verdict: &Verdict| Emission {
-        output: outputs::ORDER_VERDICTS,
-        key: &key,
-        effect: "OrderJudged",
-        sender: &sender,
-        // By its content, so that a later verdict can name the one it replaces without a memory.
-        revision: fingerprint(verdict),
-        cause,
-        subject: who.id,
-        at,
-    };
     let shape = VerdictShape {
         project_key: who.project,
         order_id: who.id,
@@ -137,11 +163,37 @@ pub(super) fn verdict(
         verdict: verdict.judgement.name(),
         rule: verdict.rule,
         rule_hash: &row.rule_hash,
-        supersedes: replaced.map(|replaced| outputs::event_id(&emission(replaced))),
+        supersedes,
         cause: CauseShape::from(cause),
         at: Iso(at),
     };
-    outputs::emit(ctx, &emission(verdict), &shape)
+    outputs::emit(ctx, &judged(subject, verdict, &key, &sender), &shape)
+}
+
+/// The id of a verdict with that cause.
+pub(super) fn verdict_id(subject: &Subject<'_>, verdict: &Verdict) -> String {
+    let who = subject.who;
+    let (key, sender) = (format!("{}:{}", who.project, who.id), who.actor());
+    outputs::event_id(&judged(subject, verdict, &key, &sender))
+}
+
+fn judged<'a>(
+    subject: &Subject<'a>,
+    verdict: &Verdict,
+    key: &'a str,
+    sender: &'a str,
+) -> Emission<'a> {
+    Emission {
+        output: outputs::ORDER_VERDICTS,
+        key,
+        effect: "OrderJudged",
+        sender,
+        // By its content, so that a later verdict can name the one it replaces without a memory.
+        revision: fingerprint(verdict),
+        cause: subject.cause,
+        subject: subject.who.id,
+        at: subject.at,
+    }
 }
 
 fn fingerprint(verdict: &Verdict) -> u64 {

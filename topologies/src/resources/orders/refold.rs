@@ -55,6 +55,7 @@ impl OrderRow {
         }
         self.end_conditions();
         self.clear_ended(ctx, &subject, &before.conditions)?;
+        let told = Before::of(&before);
         if before.known {
             self.revision += 1;
             for line in &self.order.lines {
@@ -62,7 +63,10 @@ impl OrderRow {
             }
         } else {
             self.target_each(ctx, who, base, log, rules)?;
+            self.revision += 1;
         }
+        self.link_changes(ctx, &subject, &told)?;
+        self.watch(ctx, &subject)?;
         self.show(ctx, &subject)
     }
 
@@ -161,6 +165,8 @@ impl OrderRow {
                 Outcome::Verdict(verdict) => {
                     let replaced = told.iter().find_map(|other| verdict_on(other, verdict));
                     if replaced != Some(verdict) {
+                        let replaced =
+                            replaced.map(|replaced| records::verdict_id(&subject, replaced));
                         records::verdict(ctx, self, &subject, verdict, replaced)?;
                     }
                 }

@@ -1,4 +1,4 @@
-//! Verdicts: a change against its table and the cross-field rules X1, X3, X5, X8.
+//! Verdicts: a change against its table and the cross-field rules X1, X3, X4, X5, X8.
 //!
 //! The change is already done when it is seen. A verdict is an event, never a veto.
 
@@ -19,6 +19,7 @@ struct Crossed {
     detail: String,
 }
 
+/// `None`: the same state again.
 pub(super) fn judge_change(
     order: &mut Order,
     dimension: Dimension,
@@ -26,12 +27,12 @@ pub(super) fn judge_change(
     to: State,
     rules: &Rules,
     outcomes: &mut Vec<Outcome>,
-) {
+) -> Option<Judgement> {
     let reopen = if rules.allow_reopen { Reopen::Warned } else { Reopen::Forbidden };
     let change = judge(dimension, from, to, reopen);
     clear_ended(order);
     if change == Change::Same {
-        return;
+        return None;
     }
     let (mut judgement, mut rule) = match change {
         Change::Same | Change::Legal => (Judgement::Legal, "transition"),
@@ -53,6 +54,7 @@ pub(super) fn judge_change(
     }
     let (dimension, to) = (dimension.name(), Some(to));
     outcomes.push(Outcome::Verdict(Verdict { dimension, from, to, judgement, rule }));
+    Some(judgement)
 }
 
 /// A transition's case is open until the dimension is left in a way the table knows.
@@ -125,6 +127,15 @@ fn crossed_by_change(order: &Order, dimension: Dimension, rules: &Rules) -> Vec<
                 detail: "the order is complete, its goods are not shipped".to_owned(),
             });
         }
+        if levels.x4 != Level::Off && complete_unpaid(order) {
+            crossed.push(Crossed {
+                rule: "X4",
+                code: Code::CompleteUnpaid,
+                level: levels.x4,
+                discriminator: String::new(),
+                detail: "the order is complete, it is not paid".to_owned(),
+            });
+        }
         crossed.extend(cancelled_after_ship(order, rules));
     }
     crossed
@@ -177,6 +188,7 @@ fn clear_ended(order: &mut Order) {
     conditions.retain(|condition| match condition.code {
         Code::ShippedUnpaid => shipped_unpaid(order),
         Code::CompleteNotShipped => complete_not_shipped(order),
+        Code::CompleteUnpaid => complete_unpaid(order),
         Code::CancelledAfterShip => shipped_and_cancelled(order),
         Code::Overdelivered => {
             let line = order.lines.iter().find(|line| line.line_id == condition.discriminator);
@@ -186,7 +198,15 @@ fn clear_ended(order: &mut Order) {
         | Code::TerminalLeft
         | Code::SkuMissing
         | Code::ViewDiverged
-        | Code::PayloadMissing => true,
+        | Code::PayloadMissing
+        // Not of the fold: they need to know the payments.
+        | Code::ShippedUnconfirmed
+        | Code::CancelledNotRefunded
+        | Code::PaidNotCaptured
+        | Code::PaymentStateLag
+        | Code::PaymentAmount
+        | Code::CurrencyMismatch
+        | Code::Unproven => true,
     });
     order.conditions = conditions;
 }
@@ -204,12 +224,19 @@ fn complete_not_shipped(order: &Order) -> bool {
         && order.lines.iter().any(|line| line.physical)
 }
 
+/// An order without a payment state is not one that waits for money.
+fn complete_unpaid(order: &Order) -> bool {
+    let payment = order.state(Dimension::Payment);
+    order.state(Dimension::Order) == Some(State::Complete)
+        && !matches!(payment, None | Some(State::Paid | State::CreditOwed))
+}
+
 fn shipped_and_cancelled(order: &Order) -> bool {
     order.state(Dimension::Order) == Some(State::Cancelled)
         && order.lines.iter().any(|line| line.shipped > 0)
 }
 
-fn level_of(level: Level) -> Judgement {
+pub(super) fn level_of(level: Level) -> Judgement {
     match level {
         Level::Off => Judgement::Legal,
         Level::Warn => Judgement::LegalWithWarning,

@@ -121,6 +121,7 @@ fn illegal_changes_keep_the_last_legal_state_until_a_legal_one() {
     let mut rules = Rules::default();
     rules.levels.x1 = Level::Off;
     rules.levels.x3 = Level::Off;
+    rules.levels.x4 = Level::Off;
     let mut order = Order::default();
     apply(&mut order, &testing::order_created(1), &rules);
     for (((field, from, to), judgement, legal, code), sequence) in rows.into_iter().zip(2..) {

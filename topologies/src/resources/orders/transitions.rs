@@ -54,8 +54,8 @@ const ORDER: &[Row] = &[
     (Some(Cancelled), &[]),
 ];
 
-// NOTE: Failed → Paid, Paid → BalanceDue and Paid → Failed depend on transactions. While those
-// are not known, such a change is legal with a warning.
+// NOTE: Failed → Paid, Paid → BalanceDue and Paid → Failed depend on payments, see
+// [`depends_on_payments`]. By itself such a change is legal with a warning.
 const PAYMENT: &[Row] = &[
     (
         None,
@@ -135,6 +135,11 @@ pub fn judge(dimension: Dimension, from: Option<State>, to: State, reopen: Reope
         (None, Some(Complete | Cancelled)) => Change::TerminalLeft,
         (None, _) => Change::Illegal,
     }
+}
+
+/// Whether a change of paymentState needs something to be true of the order's payments.
+pub fn depends_on_payments(from: Option<State>, to: State) -> bool {
+    matches!((from, to), (Some(Failed), Paid) | (Some(Paid), BalanceDue | Failed))
 }
 
 impl Dimension {

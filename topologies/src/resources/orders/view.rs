@@ -88,6 +88,17 @@ struct Allocation<'a> {
 #[serde(rename_all = "camelCase")]
 struct Payment<'a> {
     payment_id: &'a str,
+    #[serde(flatten)]
+    sums: Option<Sums>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sums {
+    authorised: Money,
+    captured: Money,
+    refunded: Money,
+    charged_back: Money,
 }
 
 /// The order's JSON. `None`: it was deleted.
@@ -104,10 +115,10 @@ pub(super) fn render(row: &OrderRow, project: &str, order_id: &str) -> Option<Ve
         sequence: row.sequence.last(),
         states: states(order.states),
         state: stated.custom_state.as_deref(),
-        last_legal: states(order.legal),
+        last_legal: states(row.last_legal()),
         total: stated.total.as_ref(),
         lines: order.lines.iter().map(|line| render_line(row, line)).collect(),
-        payments: order.payments.iter().map(|payment_id| Payment { payment_id }).collect(),
+        payments: order.payments.iter().map(|id| render_payment(row, id)).collect(),
         open_codes: row.open_codes(),
         created_at: stated.created_at.map(Iso),
         completed_at: stated.completed_at.map(Iso),
@@ -121,6 +132,18 @@ pub(super) fn render(row: &OrderRow, project: &str, order_id: &str) -> Option<Ve
         rule_hash: &row.rule_hash,
     };
     serde_json::to_vec(&view).ok()
+}
+
+/// Sums are there once the payment has answered, and told an amount.
+fn render_payment<'a>(row: &OrderRow, payment_id: &'a str) -> Payment<'a> {
+    let totals = row.statement(payment_id).map(|statement| &statement.totals);
+    let sums = totals.filter(|totals| !totals.currency_code.is_empty()).map(|totals| Sums {
+        authorised: totals.money(totals.authorised),
+        captured: totals.money(totals.captured),
+        refunded: totals.money(totals.refunded),
+        charged_back: totals.money(totals.charged_back),
+    });
+    Payment { payment_id, sums }
 }
 
 fn render_line<'a>(row: &'a OrderRow, line: &'a super::fold::Line) -> Line<'a> {

@@ -151,7 +151,19 @@ impl Payment {
 
     pub fn statement(&self) -> Statement {
         let (planned, method) = (self.planned.clone(), self.method.clone());
-        Statement { planned, method, totals: self.totals() }
+        let paid = |transaction: &Transaction| {
+            let kind = transaction.stated.as_ref().map(|(kind, _)| *kind);
+            matches!(kind, Some(Kind::Authorization | Kind::Charge))
+                && transaction.progress == Progress::Success
+        };
+        let mut states = self.transactions.iter().map(|transaction| transaction.progress);
+        Statement {
+            planned,
+            method,
+            totals: self.totals(),
+            succeeded: self.transactions.iter().any(paid),
+            failed: !self.transactions.is_empty() && states.all(|state| state == Progress::Failure),
+        }
     }
 
     /// Sums in the payment's currency; amounts in another are not added to them.

@@ -25,7 +25,7 @@ impl PaymentRow {
             }
         }
         if self.linked().next().is_none() && self.is_money_without_order() {
-            hold(Code::Orphan, "", rules.orphan_payment_ms);
+            hold(Code::Orphan, "", rules.payments.orphan_ms);
         }
         if self.payment.totals().kept() > 0 {
             let gone = self.links.iter().filter(|link| link.state == LinkState::OrderDeleted);

@@ -1,0 +1,312 @@
+//! The payments of an order: what they answered, and the rules that need to know it.
+//!
+//! Orders and payments are told of side by side, so a rule counts only once it has been broken
+//! for its grace; what holds is looked at anew after every change of either side.
+
+use std::collections::BTreeMap;
+
+use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ORDERS, OrderRow,
+    outcomes::{Code, Condition, Judgement, Verdict},
+    publish::Subject,
+    records,
+    rules::level_of,
+    transitions::{Dimension, State},
+};
+use crate::{
+    messages::{
+        payments::{PaymentState, Statement},
+        skus::Cause,
+    },
+    resources::notices::{self, Who},
+    settings::{Level, Levels, Rules, Settings},
+};
+
+/// A payment's last answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    payment_id: String,
+    /// The payment's counter.
+    revision: u64,
+    /// Absent: the payment was deleted.
+    statement: Option<Statement>,
+}
+
+/// What is known of all payments of an order together, in its currency and minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sums {
+    /// Payments that answered.
+    known: usize,
+    /// Every payment answered.
+    whole: bool,
+    captured: i64,
+    refunded: i64,
+    kept: i64,
+    /// Absent: a payment that may still come to something states no plan.
+    planned: Option<i64>,
+}
+
+/// A payment answers. Only an answer above the last one counts.
+pub fn payment_state(
+    ctx: &mut Context<'_>,
+    key: &[u8],
+    state: &PaymentState,
+) -> Result<(), Rejection> {
+    let Some(mut row) = ctx.get(&ORDERS, key)? else { return Ok(()) };
+    if row.ended.is_some() {
+        return Ok(());
+    }
+    let account = Account {
+        payment_id: state.payment_id.clone(),
+        revision: state.revision,
+        statement: state.statement.clone(),
+    };
+    let refunded = |account: &Account| {
+        account.statement.as_ref().map_or(0, |statement| statement.totals.refunded)
+    };
+    let (now, mut before) = (refunded(&account), 0);
+    match row.payments.binary_search_by(|known| known.payment_id.cmp(&state.payment_id)) {
+        Ok(index) => {
+            let Some(known) = row.payments.get_mut(index) else { return Ok(()) };
+            if state.revision <= known.revision {
+                return Ok(());
+            }
+            before = refunded(known);
+            *known = account;
+        }
+        Err(index) => row.payments.insert(index, account),
+    }
+    let who = Who::of(key)?;
+    let subject = Subject { who, cause: &state.cause, at: state.at };
+    if let Some(statement) = state.statement.as_ref().filter(|_| now > before) {
+        let amount = statement.totals.money(now - before);
+        records::refund(ctx, &row, &subject, (&state.payment_id, state.revision), &amount)?;
+    }
+    row.judged_by(ctx);
+    row.revision += 1;
+    row.watch(ctx, &subject)?;
+    row.write_view(ctx, &subject)?;
+    ctx.put(&ORDERS, key, &row)
+}
+
+impl OrderRow {
+    pub(super) fn statement(&self, payment_id: &str) -> Option<&Statement> {
+        let account = self.payments.iter().find(|account| account.payment_id == payment_id)?;
+        account.statement.as_ref()
+    }
+
+    /// Answers of the payments that are linked.
+    pub(super) fn statements(&self) -> impl Iterator<Item = (&str, &Statement)> {
+        let linked = self.order.payments.iter();
+        linked.filter_map(|id| Some((id.as_str(), self.statement(id)?)))
+    }
+
+    fn sums(&self) -> Sums {
+        let total = self.order.stated.total.as_ref();
+        let currency = total.map(|total| total.currency_code.as_str());
+        let mut sums = Sums { planned: Some(0), ..Sums::default() };
+        for (_, statement) in self.statements() {
+            let totals = &statement.totals;
+            sums.known += 1;
+            if statement.failed || currency.is_some_and(|own| own != totals.currency_code) {
+                continue;
+            }
+            sums.captured = sums.captured.saturating_add(totals.captured);
+            sums.refunded = sums.refunded.saturating_add(totals.refunded);
+            sums.kept = sums.kept.saturating_add(totals.kept());
+            let planned = statement.planned.as_ref().map(|planned| planned.cent_amount);
+            let both = sums.planned.zip(planned);
+            sums.planned = both.map(|(sum, planned)| sum.saturating_add(planned));
+        }
+        sums.whole = sums.known > 0 && sums.known == self.order.payments.len();
+        sums
+    }
+
+    /// Looks at what holds now: conditions open, end, or wait for their grace.
+    pub(super) fn watch(
+        &mut self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+    ) -> Result<(), Rejection> {
+        let settings = ctx.settings::<Settings>()?;
+        let rules = &settings.rules;
+        let turned = self.watches.turn(&self.watched(rules), ctx.now());
+        self.watches.set_timer(ctx, subject.who.actor().as_bytes());
+        for condition in &turned.ended {
+            if !self.order.deleted || condition.code.ends_with_the_order() {
+                let case = subject.who.case(condition.code.name(), &condition.discriminator);
+                notices::clear(ctx, case, subject.at, subject.cause)?;
+            }
+        }
+        self.settle_claim(ctx, subject)?;
+        for condition in &turned.opened {
+            let (rule, level) = rule_of(condition.code, &rules.levels);
+            let judgement = level_of(level);
+            let (from, to) = (None, None);
+            let verdict = Verdict { dimension: "payments", from, to, judgement, rule };
+            if judgement != Judgement::Legal && condition.code != Code::Unproven {
+                records::verdict(ctx, self, subject, &verdict, None)?;
+            }
+            let detail = self.watched_detail(condition);
+            self.raise(ctx, subject, condition, &detail)?;
+        }
+        Ok(())
+    }
+
+    /// The timer of the next grace has fired.
+    pub(super) fn watch_over(
+        &mut self,
+        ctx: &mut Context<'_>,
+        who: Who<'_>,
+        deadline: Timestamp,
+    ) -> Result<(), Rejection> {
+        if !self.watches.timer_fired(deadline) || self.ended.is_some() {
+            return Ok(());
+        }
+        let id = format!("t:due:{}:{deadline}", who.actor());
+        let resource = Some(format!("{}:{}", who.type_id, who.id));
+        let cause = Cause { id, resource, ..Cause::default() };
+        let subject = Subject { who, cause: &cause, at: deadline };
+        self.judged_by(ctx);
+        self.revision += 1;
+        self.watch(ctx, &subject)?;
+        self.write_view(ctx, &subject)
+    }
+
+    /// Every condition that holds now, with its grace.
+    fn watched(&self, rules: &Rules) -> BTreeMap<Condition, i64> {
+        let mut holding = BTreeMap::new();
+        if self.order.deleted {
+            return holding;
+        }
+        let mut hold = |holds: bool, code: Code, about: &str, grace_ms: i64| {
+            if holds && rule_of(code, &rules.levels).1 != Level::Off {
+                holding.insert(Condition { code, discriminator: about.to_owned() }, grace_ms);
+            }
+        };
+        let (sums, graces) = (self.sums(), &rules.payments);
+        let total = self.order.stated.total.as_ref().map(|total| total.cent_amount);
+        let state = |dimension| self.order.state(dimension);
+        let payment = state(Dimension::Payment);
+        hold(self.shipped_before_payment(rules), Code::ShippedUnconfirmed, "pending", {
+            if self.methods_are_known(rules) { 0 } else { graces.grace_ms }
+        });
+        if let Some(claim) = self.order.claim.as_ref().filter(|claim| !self.is_borne_out(claim)) {
+            hold(true, Code::Unproven, &claim.sequence.to_string(), graces.grace_ms);
+        }
+        let cancelled = state(Dimension::Order) == Some(State::Cancelled);
+        let code = Code::CancelledNotRefunded;
+        hold(cancelled && sums.kept > 0, code, "", graces.refund_after_cancel_ms);
+        let Some(total) = total else { return holding };
+        if sums.known == 0 {
+            return holding;
+        }
+        let short = payment == Some(State::Paid) && sums.captured < total;
+        hold(short, Code::PaidNotCaptured, "", graces.not_captured_ms);
+        let settled = matches!(payment, Some(State::Paid | State::CreditOwed));
+        let lags = !settled && sums.kept >= total && sums.kept > 0;
+        hold(lags, Code::PaymentStateLag, "", graces.state_lag_ms);
+        hold(sums.captured > total, Code::PaymentAmount, "captured", graces.grace_ms);
+        let planned = sums.planned.filter(|_| sums.whole);
+        let unplanned = planned.is_some_and(|planned| planned != 0 && planned != total);
+        hold(unplanned, Code::PaymentAmount, "amountPlanned", graces.grace_ms);
+        let currency = self.order.stated.total.as_ref().map(|total| &total.currency_code);
+        for (payment_id, statement) in self.statements() {
+            let told = Some(&statement.totals.currency_code).filter(|code| !code.is_empty());
+            let differs = told.is_some() && told != currency;
+            hold(differs, Code::CurrencyMismatch, payment_id, 0);
+        }
+        holding
+    }
+
+    /// X2: goods leave before their payment, and nobody agreed to that. States that came with the
+    /// creation are accepted as given.
+    fn shipped_before_payment(&self, rules: &Rules) -> bool {
+        let shipment = self.order.state(Dimension::Shipment);
+        let payment = self.order.state(Dimension::Payment);
+        let [_, payment_changed, shipment_changed] = self.order.changed;
+        let mut methods =
+            self.statements().filter_map(|(_, statement)| statement.method.as_deref());
+        matches!(shipment, Some(State::Shipped | State::Partial | State::Delivered))
+            && matches!(payment, Some(State::Pending | State::BalanceDue))
+            && (payment_changed || shipment_changed)
+            && !methods.any(|method| rules.payments.pay_later.contains(method))
+    }
+
+    /// Whether every payment has said how it pays, where that matters.
+    fn methods_are_known(&self, rules: &Rules) -> bool {
+        rules.payments.pay_later.is_empty()
+            || self.statements().count() == self.order.payments.len()
+    }
+
+    fn watched_detail(&self, condition: &Condition) -> String {
+        let sums = self.sums();
+        let total = self.order.stated.total.as_ref();
+        let currency = total.map(|total| total.currency_code.as_str()).unwrap_or_default();
+        let total = total.map(|total| total.cent_amount).unwrap_or_default();
+        let Sums { captured, kept, .. } = sums;
+        match condition.code {
+            Code::ShippedUnconfirmed => "goods are shipped, the payment is not there".to_owned(),
+            Code::CancelledNotRefunded => {
+                format!("the order is cancelled, {kept} {currency} are not refunded")
+            }
+            Code::PaidNotCaptured => {
+                format!("the order is paid, {captured} of {total} {currency} are captured")
+            }
+            Code::PaymentStateLag => {
+                format!("{kept} of {total} {currency} are captured, the order is not paid")
+            }
+            Code::Unproven => {
+                let (from, to) = self
+                    .order
+                    .claim
+                    .as_ref()
+                    .map_or(("", ""), |claim| (claim.from.name(), claim.to.name()));
+                format!("paymentState went from {from} to {to}, no payment bears that out")
+            }
+            Code::PaymentAmount if condition.discriminator == "captured" => {
+                format!("{captured} captured, the order's total is {total} {currency}")
+            }
+            Code::PaymentAmount => {
+                let planned = sums.planned.unwrap_or_default();
+                format!("{planned} planned, the order's total is {total} {currency}")
+            }
+            _ => {
+                let payment_id = &condition.discriminator;
+                format!("payment {payment_id} is not in the order's currency {currency}")
+            }
+        }
+    }
+
+    /// What is at stake, in the order's minor units.
+    pub(super) fn at_risk(&self, code: Code) -> Option<i64> {
+        let sums = self.sums();
+        let total = self.order.stated.total.as_ref()?.cent_amount;
+        let amount = match code {
+            Code::ShippedUnpaid
+            | Code::ShippedUnconfirmed
+            | Code::CancelledAfterShip
+            | Code::CompleteUnpaid => total,
+            Code::CancelledNotRefunded => sums.kept,
+            Code::PaidNotCaptured => total.saturating_sub(sums.captured),
+            _ => return None,
+        };
+        Some(amount)
+    }
+}
+
+fn rule_of(code: Code, levels: &Levels) -> (&'static str, Level) {
+    match code {
+        Code::ShippedUnconfirmed => ("X2", levels.x2),
+        Code::CancelledNotRefunded => ("X6", levels.x6),
+        Code::PaidNotCaptured => ("X10", levels.x10),
+        Code::PaymentStateLag => ("X11", levels.x11),
+        Code::CurrencyMismatch => ("X16", levels.x16),
+        Code::Unproven => ("transition", Level::Error),
+        Code::PaymentAmount => ("PAYMENT_AMOUNT", levels.payment_amount),
+        _ => ("", Level::Off),
+    }
+}
