@@ -1,8 +1,8 @@
 //! Changes of paymentState that payments must bear out.
 //!
 //! ```text
-//!   change ──► legal with a warning ── borne out ─────────────► legal, or as warned of
-//!                        └── not so, and the grace is over ───► violation ── borne out ──► as above
+//!   change ──► legal with a warning ── borne out ────────────► legal, or as warned of
+//!                        └── not so, the grace is over ──► violation ── borne out ──┘
 //! ```
 //!
 //! Every step is a verdict that supersedes the one before.
@@ -35,7 +35,7 @@ impl OrderRow {
         if claim.to == State::Paid {
             return statements.any(|statement| statement.succeeded);
         }
-        let total = self.order.stated.total.as_ref().map(|total| total.cent_amount);
+        let total = self.order.due().map(|total| total.cent_amount);
         let raised = claim.to == State::BalanceDue && total > self.order.placed_total;
         raised || statements.any(|statement| statement.totals.charged_back > 0)
     }

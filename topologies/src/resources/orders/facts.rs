@@ -62,6 +62,8 @@ pub struct Stated {
     pub origin: Option<String>,
     pub custom_state: Option<String>,
     pub total: Option<Money>,
+    /// With taxes that prices do not include. Absent: it is the total.
+    pub gross: Option<Money>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub struct CreatedLine {
     pub location: Option<String>,
     pub mode: InventoryMode,
     pub quantity: i64,
+    /// What all of it costs, taxes included, in minor units.
+    pub price: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,6 +200,11 @@ fn created(payload: &str) -> Result<Created, Rejection> {
             location: line.supply_channel.map(|channel| channel.id.0.into_owned()),
             mode: line.inventory_mode.unwrap_or(order_mode).into(),
             quantity: line.quantity,
+            price: line
+                .taxed_price
+                .map(|taxed| taxed.total_gross)
+                .or(line.total_price)
+                .map(|price| price.cent_amount),
         });
     }
     let shippings = order.shipping.into_iter().flatten().filter_map(|one| one.shipping_info);
@@ -217,6 +226,7 @@ fn created(payload: &str) -> Result<Created, Rejection> {
         origin: owned(order.origin),
         custom_state: order.state.map(|state| state.id.0.into_owned()),
         total: order.total_price.map(Money::from),
+        gross: order.taxed_price.map(|taxed| Money::from(taxed.total_gross)),
     };
     Ok(Created {
         order_number: owned(order.order_number),

@@ -20,6 +20,7 @@ use crate::{
         payments::LinkState,
         skus::{Cause, InventoryMode},
     },
+    outputs::Money,
     resources::delivered::Head,
     settings::Rules,
 };
@@ -78,6 +79,8 @@ pub struct Line {
     pub shipped: i64,
     pub cancelled: i64,
     pub returned: i64,
+    /// What the ordered units cost together, in minor units.
+    pub price: Option<i64>,
 }
 
 impl Order {
@@ -137,6 +140,11 @@ impl Order {
         self.payments.iter().map(|payment_id| (payment_id.clone(), state)).collect()
     }
 
+    /// What the order costs.
+    pub fn due(&self) -> Option<&Money> {
+        self.stated.gross.as_ref().or(self.stated.total.as_ref())
+    }
+
     fn create(
         &mut self,
         created: &Created,
@@ -153,7 +161,7 @@ impl Order {
         }
         self.stated.clone_from(&created.stated);
         self.stated.created_at.get_or_insert(head.created_at);
-        self.placed_total = self.stated.total.as_ref().map(|total| total.cent_amount);
+        self.placed_total = self.due().map(|due| due.cent_amount);
         self.states = created.states;
         // States that come with the creation are accepted as given.
         self.legal = created.states;
@@ -191,6 +199,7 @@ impl Order {
                 shipped: 0,
                 cancelled: 0,
                 returned: 0,
+                price: line.price,
             });
         }
         self.settle_lines();

@@ -24,6 +24,7 @@ pub enum Code {
     PaymentStateLag,
     PaymentAmount,
     CurrencyMismatch,
+    RefundMismatch,
     /// A change of paymentState that no payment bears out.
     Unproven,
 }
@@ -108,6 +109,7 @@ impl Code {
             Self::PaymentStateLag => "PAYMENT_STATE_LAG",
             Self::PaymentAmount => "PAYMENT_AMOUNT",
             Self::CurrencyMismatch => "CURRENCY_MISMATCH",
+            Self::RefundMismatch => "REFUND_MISMATCH",
         }
     }
 
@@ -119,7 +121,8 @@ impl Code {
             Self::PaidNotCaptured
             | Self::PaymentStateLag
             | Self::PaymentAmount
-            | Self::CurrencyMismatch => true,
+            | Self::CurrencyMismatch
+            | Self::RefundMismatch => true,
             _ => false,
         }
     }

@@ -107,6 +107,8 @@ pub(super) struct OrderDraft<'a> {
     pub shipment_state: Option<Text<'a>>,
     #[serde(default, borrow)]
     pub total_price: Option<MoneyDraft<'a>>,
+    #[serde(default, borrow)]
+    pub taxed_price: Option<TaxedPrice<'a>>,
     #[serde(default)]
     pub inventory_mode: Option<Mode>,
     #[serde(default, borrow)]
@@ -131,6 +133,10 @@ pub(super) struct LineDraft<'a> {
     #[serde(default, borrow)]
     pub variant: Option<Variant<'a>>,
     pub quantity: i64,
+    #[serde(default, borrow)]
+    pub total_price: Option<MoneyDraft<'a>>,
+    #[serde(default, borrow)]
+    pub taxed_price: Option<TaxedPrice<'a>>,
     #[serde(default, borrow)]
     pub supply_channel: Option<Reference<'a>>,
     #[serde(default)]
@@ -160,6 +166,13 @@ pub(super) struct Shipping<'a> {
 pub(super) struct PaymentInfo<'a> {
     #[serde(default, borrow)]
     pub payments: Vec<Reference<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TaxedPrice<'a> {
+    #[serde(borrow)]
+    pub total_gross: MoneyDraft<'a>,
 }
 
 #[derive(Deserialize)]

@@ -105,7 +105,7 @@ impl OrderRow {
     }
 
     fn sums(&self) -> Sums {
-        let total = self.order.stated.total.as_ref();
+        let total = self.order.due();
         let currency = total.map(|total| total.currency_code.as_str());
         let mut sums = Sums { planned: Some(0), ..Sums::default() };
         for (_, statement) in self.statements() {
@@ -188,7 +188,7 @@ impl OrderRow {
             }
         };
         let (sums, graces) = (self.sums(), &rules.payments);
-        let total = self.order.stated.total.as_ref().map(|total| total.cent_amount);
+        let total = self.order.due().map(|total| total.cent_amount);
         let state = |dimension| self.order.state(dimension);
         let payment = state(Dimension::Payment);
         hold(self.shipped_before_payment(rules), Code::ShippedUnconfirmed, "pending", {
@@ -209,17 +209,42 @@ impl OrderRow {
         let settled = matches!(payment, Some(State::Paid | State::CreditOwed));
         let lags = !settled && sums.kept >= total && sums.kept > 0;
         hold(lags, Code::PaymentStateLag, "", graces.state_lag_ms);
-        hold(sums.captured > total, Code::PaymentAmount, "captured", graces.grace_ms);
+        hold(sums.kept > total, Code::PaymentAmount, "captured", graces.grace_ms);
         let planned = sums.planned.filter(|_| sums.whole);
         let unplanned = planned.is_some_and(|planned| planned != 0 && planned != total);
         hold(unplanned, Code::PaymentAmount, "amountPlanned", graces.grace_ms);
-        let currency = self.order.stated.total.as_ref().map(|total| &total.currency_code);
+        let code = Code::RefundMismatch;
+        hold(self.is_refund_odd(&sums, total, rules), code, "", graces.grace_ms);
+        let currency = self.order.due().map(|total| &total.currency_code);
         for (payment_id, statement) in self.statements() {
             let told = Some(&statement.totals.currency_code).filter(|code| !code.is_empty());
             let differs = told.is_some() && told != currency;
             hold(differs, Code::CurrencyMismatch, payment_id, 0);
         }
         holding
+    }
+
+    /// X13: a part was refunded that is not what came back, nor what was captured too much; or the
+    /// order waits for money again. A cancelled order has X6.
+    fn is_refund_odd(&self, sums: &Sums, total: i64, rules: &Rules) -> bool {
+        let state = |dimension| self.order.state(dimension);
+        let partial = sums.refunded > 0 && sums.refunded < sums.captured;
+        if !partial || state(Dimension::Order) == Some(State::Cancelled) {
+            return false;
+        }
+        let returned = self.order.lines.iter().map(|line| {
+            let price = i128::from(line.price.unwrap_or_default());
+            price * i128::from(line.returned) / i128::from(line.ordered.max(1))
+        });
+        let beyond = i128::from(sums.captured.saturating_sub(total).max(0));
+        let expected = returned.sum::<i128>() + beyond;
+        let lines = self.order.lines.iter().filter(|line| line.returned > 0).count().max(1);
+        let tolerance = i128::from(rules.payments.refund_tolerance) * lines as i128;
+        let waits = matches!(
+            state(Dimension::Payment),
+            Some(State::Pending | State::BalanceDue | State::Failed)
+        );
+        waits || (i128::from(sums.refunded) - expected).abs() > tolerance
     }
 
     /// X2: goods leave before their payment, and nobody agreed to that. States that came with the
@@ -244,7 +269,7 @@ impl OrderRow {
 
     fn watched_detail(&self, condition: &Condition) -> String {
         let sums = self.sums();
-        let total = self.order.stated.total.as_ref();
+        let total = self.order.due();
         let currency = total.map(|total| total.currency_code.as_str()).unwrap_or_default();
         let total = total.map(|total| total.cent_amount).unwrap_or_default();
         let Sums { captured, kept, .. } = sums;
@@ -267,8 +292,12 @@ impl OrderRow {
                     .map_or(("", ""), |claim| (claim.from.name(), claim.to.name()));
                 format!("paymentState went from {from} to {to}, no payment bears that out")
             }
+            Code::RefundMismatch => {
+                let refunded = sums.refunded;
+                format!("{refunded} of {captured} {currency} are refunded, other goods came back")
+            }
             Code::PaymentAmount if condition.discriminator == "captured" => {
-                format!("{captured} captured, the order's total is {total} {currency}")
+                format!("{kept} captured and kept, the order's total is {total} {currency}")
             }
             Code::PaymentAmount => {
                 let planned = sums.planned.unwrap_or_default();
@@ -284,7 +313,7 @@ impl OrderRow {
     /// What is at stake, in the order's minor units.
     pub(super) fn at_risk(&self, code: Code) -> Option<i64> {
         let sums = self.sums();
-        let total = self.order.stated.total.as_ref()?.cent_amount;
+        let total = self.order.due()?.cent_amount;
         let amount = match code {
             Code::ShippedUnpaid
             | Code::ShippedUnconfirmed
@@ -292,6 +321,7 @@ impl OrderRow {
             | Code::CompleteUnpaid => total,
             Code::CancelledNotRefunded => sums.kept,
             Code::PaidNotCaptured => total.saturating_sub(sums.captured),
+            Code::RefundMismatch => sums.refunded,
             _ => return None,
         };
         Some(amount)
@@ -304,6 +334,7 @@ fn rule_of(code: Code, levels: &Levels) -> (&'static str, Level) {
         Code::CancelledNotRefunded => ("X6", levels.x6),
         Code::PaidNotCaptured => ("X10", levels.x10),
         Code::PaymentStateLag => ("X11", levels.x11),
+        Code::RefundMismatch => ("X13", levels.x13),
         Code::CurrencyMismatch => ("X16", levels.x16),
         Code::Unproven => ("transition", Level::Error),
         Code::PaymentAmount => ("PAYMENT_AMOUNT", levels.payment_amount),

@@ -206,6 +206,7 @@ fn clear_ended(order: &mut Order) {
         | Code::PaymentStateLag
         | Code::PaymentAmount
         | Code::CurrencyMismatch
+        | Code::RefundMismatch
         | Code::Unproven => true,
     });
     order.conditions = conditions;
