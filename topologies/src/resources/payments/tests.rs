@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::{
     outputs,
     resources::payments_view,
-    testing::{deliver, document, message, tester_with},
+    testing::{deliver, document, message, order_body, order_message, state, tester_with},
 };
 
 fn created(sequence: u64, transactions: Value) -> Value {
@@ -44,4 +44,35 @@ fn a_transaction_that_cannot_be_read_is_rejected_and_the_view_is_incomplete() {
     assert_eq!(view["incomplete"], true);
     assert_eq!(view["sequence"], 2);
     assert_eq!(tester.of_topic(outputs::DLQ).count(), 1);
+}
+
+/// Failed → Paid without a payment; that comes when the grace is over.
+#[test]
+fn each_verdict_on_a_claim_supersedes_the_one_before() {
+    let mut tester = tester_with(&document(), vec![payments_view()]);
+    let mut order = order_body();
+    order["paymentState"] = json!("Failed");
+    let linked = json!({"paymentRef": {"typeId": "payment", "id": "p1"}});
+    let charge = json!({"id": "t1", "type": "Charge", "state": "Success",
+                        "amount": {"currencyCode": "EUR", "centAmount": 5000}});
+    for (message, at_ms) in [
+        (order_message(1, "OrderCreated", json!({"order": order})), 0),
+        (state(2, "paymentState", "Failed", "Paid"), 0),
+        (order_message(3, "OrderPaymentAdded", linked), 1_000),
+        (created(1, json!([charge])), 70_000),
+    ] {
+        deliver(&mut tester, &message, at_ms);
+    }
+    let records: Vec<_> = tester.of_topic(outputs::ORDER_VERDICTS).collect();
+    let mut before = None;
+    let mut judged = Vec::new();
+    for record in records {
+        let verdict: Value =
+            serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
+        assert_eq!(verdict["supersedes"].as_str().map(str::to_owned), before);
+        let id = record.headers.iter().find(|(name, _)| name == "ce_id").expect("an id");
+        before = Some(String::from_utf8_lossy(&id.1).into_owned());
+        judged.push(verdict["verdict"].as_str().unwrap_or_default().to_owned());
+    }
+    assert_eq!(judged, ["legal_with_warning", "violation", "legal_with_warning"]);
 }
