@@ -1,6 +1,7 @@
 //! The whole topology, under every order of arrival: with each gap filled in the end, any
 //! interleaving and repetition of deliveries, at any pace, in any form, leaves the same
-//! `order.view.v1`, byte for byte where no sku is short. Where one is, who got the units may
+//! `order.view.v1` and `payment.view.v1`, byte for byte where no sku is short, and the same open
+//! cases of payments. Where one is, who got the units may
 //! differ, and nothing else: not the sums of what is reserved and backordered at a location.
 //!
 //! Invariant `HELD-SUM`: a location's reserved units are the lesser of what is on hand beside what
@@ -26,6 +27,19 @@ const NOTIFICATIONS: &str = "commercetools.notifications.v1";
 const START: Timestamp = Timestamp(1_785_542_400_000);
 
 const ORDERS: [&str; 4] = ["o1", "o2", "o3", "o4"];
+
+/// Orders link these.
+const PAYMENTS: [&str; 3] = ["p1", "p2", "p3"];
+
+/// Cases that follow from the end of it all, whatever came first.
+const PAYMENT_CODES: [&str; 6] = [
+    "ORPHAN_PAYMENT",
+    "ORDER_DELETED_WITH_CAPTURE",
+    "PAYMENT_TX_UNKNOWN",
+    "REFUND_EXCEEDS_CAPTURE",
+    "PAYMENT_AMOUNT",
+    "PAYMENT_STATE_LAG",
+];
 
 /// Where lines are held: sku and channel.
 const PLACES: [(&str, Option<&str>); 4] =
@@ -64,6 +78,7 @@ struct Line {
 struct Plan {
     stocks: Vec<Stock>,
     orders: Vec<(Vec<Line>, Vec<u8>)>,
+    payments: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Debug)]
@@ -86,7 +101,9 @@ fn plan() -> impl Strategy<Value = Plan> {
     let order = (prop::collection::vec(line, 1..3), choices);
     let stocks = prop::collection::vec(stock, PLACES.len());
     let orders = prop::collection::vec(order, 1..=ORDERS.len());
-    (stocks, orders).prop_map(|(stocks, orders)| Plan { stocks, orders })
+    let payments = prop::collection::vec(prop::collection::vec(any::<u8>(), 0..5), PAYMENTS.len());
+    let all = (stocks, orders, payments);
+    all.prop_map(|(stocks, orders, payments)| Plan { stocks, orders, payments })
 }
 
 /// Every fact at least once, in any order, some of them again.
@@ -117,7 +134,9 @@ impl Plan {
         let entries = self.stocks.iter().enumerate().map(|(place, stock)| entry(place, stock));
         let orders = ORDERS.iter().zip(&self.orders);
         let orders = orders.map(|(id, (lines, choices))| self.order(id, lines, choices));
-        entries.chain(orders).flatten().collect()
+        let payments = PAYMENTS.iter().zip(&self.payments);
+        let payments = payments.map(|(id, choices)| payment(id, choices));
+        entries.chain(orders).chain(payments).flatten().collect()
     }
 
     fn order(&self, id: &str, lines: &[Line], choices: &[u8]) -> Vec<Value> {
@@ -247,6 +266,31 @@ fn change(
     message(("order", id), sequence, kind, body)
 }
 
+/// Transactions of any kind and state; some change of which nobody heard.
+fn payment(id: &str, choices: &[u8]) -> Vec<Value> {
+    let amount = |cents: i64| json!({"currencyCode": "EUR", "centAmount": cents});
+    let resource = ("payment", id);
+    let created = json!({"id": id, "amountPlanned": amount(5_000), "transactions": []});
+    let created = message(resource, 1, "PaymentCreated", json!({"payment": created}));
+    let states = ["Initial", "Pending", "Success", "Success", "Failure"];
+    let kinds = ["Authorization", "Charge", "Charge", "Refund", "Chargeback"];
+    let changes = choices.iter().zip(2u64..).map(|(choice, sequence)| {
+        let state = states[usize::from(choice / 16) % states.len()];
+        if choice % 4 == 0 {
+            let of = sequence - 1 - u64::from(choice / 4 % 2);
+            let body = json!({"transactionId": format!("t{of}"), "state": state});
+            return message(resource, sequence, "PaymentTransactionStateChanged", body);
+        }
+        let kind = kinds[usize::from(*choice) % kinds.len()];
+        let amount = amount(2_500 * i64::from(choice % 3));
+        let transaction =
+            json!({"id": format!("t{sequence}"), "type": kind, "amount": amount, "state": state});
+        let body = json!({"transaction": transaction});
+        message(resource, sequence, "PaymentTransactionAdded", body)
+    });
+    [created].into_iter().chain(changes).collect()
+}
+
 fn entry(place: usize, stock: &Stock) -> Vec<Value> {
     let (sku, channel) = PLACES[place];
     let id = format!("e{place}");
@@ -325,6 +369,29 @@ fn deliver(tester: &mut Tester, value: &Value, at_ms: i64) {
 fn view(tester: &Tester, order: &str) -> Option<String> {
     let bytes = tester.latest("order.view.v1", &format!("{PROJECT}:{order}"))?;
     Some(String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn payments(tester: &Tester) -> Vec<Option<String>> {
+    let view = |id: &&str| tester.latest("payment.view.v1", &format!("{PROJECT}:{id}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    PAYMENTS.iter().map(|id| view(id).map(text)).collect()
+}
+
+/// Code and entity of the open cases about money, by id.
+fn open_cases(tester: &Tester) -> BTreeMap<String, (String, String)> {
+    let mut open = BTreeMap::new();
+    for record in tester.of_topic("exceptions.v1") {
+        let value = record.value.as_deref().expect("a case");
+        let case: Value = serde_json::from_slice(value).expect("JSON");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let id = text(&case["caseId"]);
+        if case["status"] == "open" && PAYMENT_CODES.contains(&text(&case["code"]).as_str()) {
+            open.insert(id, (text(&case["code"]), case["entity"].to_string()));
+        } else {
+            open.remove(&id);
+        }
+    }
+    open
 }
 
 /// A view without what depends on who got the units of a short place. True: something was left
@@ -430,6 +497,8 @@ proptest! {
                 prop_assert_eq!(found, expected, "{}", order);
             }
         }
+        prop_assert_eq!(payments(&shuffled), payments(&straight));
+        prop_assert_eq!(open_cases(&shuffled), open_cases(&straight));
         prop_assert_eq!(held(&shuffled), held(&straight));
         prop_assert_eq!(on_hand(&shuffled), on_hand(&straight));
     }
