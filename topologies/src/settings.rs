@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+mod orders;
 mod payments;
 mod rules;
 
+pub use orders::{OrderRules, StateRule};
 pub use payments::PaymentRules;
 pub use rules::{BootstrapEntries, Level, Levels, Rules, StockSemantics, TrackOnly};
 

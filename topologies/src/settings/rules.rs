@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::payments::PaymentRules;
+use super::{orders::OrderRules, payments::PaymentRules};
 
 const SECOND_MS: i64 = 1_000;
 const MINUTE_MS: i64 = 60 * SECOND_MS;
@@ -42,6 +42,7 @@ pub struct Rules {
     /// Tolerance of INV_ONHAND: the greater of units and per mille of the larger side.
     pub inv_onhand_units: i64,
     pub inv_onhand_per_mille: i64,
+    pub orders: OrderRules,
     pub payments: PaymentRules,
     /// A drift that opens again within this is flapping.
     pub cool_down_ms: i64,
@@ -67,6 +68,7 @@ impl Default for Rules {
             ct_release_ms: 10 * MINUTE_MS,
             inv_onhand_units: 1,
             inv_onhand_per_mille: 10,
+            orders: OrderRules::default(),
             payments: PaymentRules::default(),
             cool_down_ms: HOUR_MS,
         }
@@ -86,8 +88,8 @@ impl Rules {
             ("inv_onhand_per_mille", self.inv_onhand_per_mille),
             ("cool_down_ms", self.cool_down_ms),
         ];
-        let payments = self.payments.durations();
-        match durations.iter().chain(&payments).find(|(_, value)| *value < 0) {
+        let (orders, payments) = (self.orders.durations(), self.payments.durations());
+        match durations.iter().chain(&orders).chain(&payments).find(|(_, value)| *value < 0) {
             Some((name, value)) => Err(format!("{name} is {value}: it cannot be negative")),
             None => Ok(()),
         }
@@ -116,12 +118,19 @@ pub struct Levels {
     pub x4: Level,
     pub x5: Level,
     pub x6: Level,
+    pub x7: Level,
     pub x8: Level,
+    pub x9: Level,
     pub x10: Level,
     pub x11: Level,
     pub x12: Level,
     pub x13: Level,
+    pub x15: Level,
     pub x16: Level,
+    pub x17: Level,
+    pub x18: Level,
+    pub x19: Level,
+    pub x20: Level,
     pub payment_amount: Level,
 }
 
@@ -135,12 +144,19 @@ impl Default for Levels {
             x4: Warn,
             x5: Error,
             x6: Error,
+            x7: Warn,
             x8: Error,
+            x9: Warn,
             x10: Error,
             x11: Warn,
             x12: Error,
             x13: Warn,
+            x15: Error,
             x16: Error,
+            x17: Warn,
+            x18: Error,
+            x19: Warn,
+            x20: Error,
             payment_amount: Warn,
         }
     }

@@ -86,7 +86,7 @@ impl OrderRow {
             return Ok(());
         };
         let (dimension, rule) = (Dimension::Payment.name(), "transition");
-        let (from, to) = (Some(claim.from), Some(claim.to));
+        let (from, to) = (Some(claim.from.name().into()), Some(claim.to.name().into()));
         let mut verdict =
             Verdict { dimension, from, to, judgement: Judgement::LegalWithWarning, rule };
         let known = self.claimed.take().filter(|known| known.sequence == claim.sequence);

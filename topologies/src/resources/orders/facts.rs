@@ -5,7 +5,9 @@ use aplomb_state::{ids::Timestamp, rejection::Rejection};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    machine::{ItemState, StateTransition},
     payloads::*,
+    returns::{ReturnItem, ReturnPayment, ReturnShipment},
     transitions::{Dimension, State},
 };
 use crate::{messages::skus::InventoryMode, outputs::Money, time};
@@ -28,6 +30,26 @@ pub enum Fact {
         old: Vec<DeliveryItem>,
     },
     DeliveryRemoved(String),
+    /// Units of a parcel, which are among those of its delivery.
+    Packed {
+        delivery_id: String,
+        parcel_id: String,
+        items: Vec<DeliveryItem>,
+    },
+    ReturnsAdded(Vec<ReturnItem>),
+    ReturnsSet(Vec<ReturnItem>),
+    ReturnChanged {
+        item_id: String,
+        to: ReturnShipment,
+    },
+    LineAdded(Box<CreatedLine>),
+    LineEdited(Edited),
+    EditApplied {
+        total: Option<Money>,
+        gross: Option<Money>,
+    },
+    StateTransition(StateTransition),
+    UnitsMoved(Moved),
     PaymentAdded(String),
     PaymentRemoved(String),
     /// The payload was left out. The type is known all the same.
@@ -77,6 +99,25 @@ pub struct CreatedLine {
     pub quantity: i64,
     /// What all of it costs, taxes included, in minor units.
     pub price: Option<i64>,
+    pub states: Vec<ItemState>,
+}
+
+/// A line after units of it were removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edited {
+    pub line_id: String,
+    pub quantity: i64,
+    pub price: Option<i64>,
+    pub states: Vec<ItemState>,
+}
+
+/// Units of a line, or of a custom line, go from one custom state to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    pub line_id: String,
+    pub quantity: i64,
+    pub from: String,
+    pub to: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +166,45 @@ pub fn read(message_type: &str, payload: &str) -> Result<Fact, Rejection> {
         "DeliveryRemoved" => {
             let body: DeliveryBody<'_> = body(payload)?;
             Ok(Fact::DeliveryRemoved(body.delivery.id.0.into_owned()))
+        }
+        "ParcelAddedToDelivery" => {
+            let body: ParcelBody<'_> = body(payload)?;
+            Ok(Fact::Packed {
+                delivery_id: body.delivery.id.0.into_owned(),
+                parcel_id: body.parcel.id.0.into_owned(),
+                items: items(&body.parcel.items)?,
+            })
+        }
+        "ParcelItemsUpdated" => {
+            let body: ParcelChange<'_> = body(payload)?;
+            Ok(Fact::Packed {
+                delivery_id: body.delivery_id.0.into_owned(),
+                parcel_id: body.parcel_id.0.into_owned(),
+                items: items(&body.items)?,
+            })
+        }
+        "ReturnInfoAdded" | "ReturnInfoSet" | "OrderReturnShipmentStateChanged" => {
+            returned(message_type, payload)
+        }
+        "OrderLineItemAdded" | "OrderLineItemRemoved" | "OrderEditApplied" => {
+            edited(message_type, payload)
+        }
+        "OrderStateTransition" => {
+            let body: TransitionBody<'_> = body(payload)?;
+            let from = body.old_state.map(|state| state.id.0.into_owned());
+            let (to, forced) = (body.state.id.0.into_owned(), body.force);
+            Ok(Fact::StateTransition(StateTransition { from, to, forced }))
+        }
+        "LineItemStateTransition" | "CustomLineItemStateTransition" => {
+            let body: MovedBody<'_> = body(payload)?;
+            let line_id = body.line_item_id.or(body.custom_line_item_id);
+            let line_id = line_id.ok_or_else(|| violation("lineItemId", "no line was named"))?;
+            Ok(Fact::UnitsMoved(Moved {
+                line_id: line_id.0.into_owned(),
+                quantity: counted("quantity", body.quantity)?,
+                from: body.from_state.id.0.into_owned(),
+                to: body.to_state.id.0.into_owned(),
+            }))
         }
         "OrderPaymentAdded" => {
             let body: PaymentBody<'_> = body(payload)?;
@@ -188,24 +268,8 @@ fn created(payload: &str) -> Result<Created, Rejection> {
     let CreatedBody { order } = body(payload)?;
     let order_mode = order.inventory_mode.unwrap_or(Mode::None);
     let mut lines = Vec::with_capacity(order.line_items.len());
-    for line in order.line_items {
-        if line.quantity < 0 {
-            return Err(violation("lineItems.quantity", "a quantity is negative"));
-        }
-        lines.push(CreatedLine {
-            line_id: line.id.0.into_owned(),
-            product_id: owned(line.product_id),
-            product_type: line.product_type.map(|reference| reference.id.0.into_owned()),
-            sku: owned(line.variant.and_then(|variant| variant.sku)),
-            location: line.supply_channel.map(|channel| channel.id.0.into_owned()),
-            mode: line.inventory_mode.unwrap_or(order_mode).into(),
-            quantity: line.quantity,
-            price: line
-                .taxed_price
-                .map(|taxed| taxed.total_gross)
-                .or(line.total_price)
-                .map(|price| price.cent_amount),
-        });
+    for draft in order.line_items {
+        lines.push(line(draft, order_mode)?);
     }
     let shippings = order.shipping.into_iter().flatten().filter_map(|one| one.shipping_info);
     let infos = order.shipping_info.into_iter().chain(shippings);
@@ -236,6 +300,108 @@ fn created(payload: &str) -> Result<Created, Rejection> {
         deliveries: deliveries?,
         payments: payments.map(|payment| payment.id.0.into_owned()).collect(),
     })
+}
+
+fn line(draft: LineDraft<'_>, order_mode: Mode) -> Result<CreatedLine, Rejection> {
+    Ok(CreatedLine {
+        line_id: draft.id.0.into_owned(),
+        product_id: owned(draft.product_id),
+        product_type: draft.product_type.map(|reference| reference.id.0.into_owned()),
+        sku: owned(draft.variant.and_then(|variant| variant.sku)),
+        location: draft.supply_channel.map(|channel| channel.id.0.into_owned()),
+        mode: draft.inventory_mode.unwrap_or(order_mode).into(),
+        quantity: counted("lineItems.quantity", draft.quantity)?,
+        price: price(draft.taxed_price, draft.total_price),
+        states: states(draft.state),
+    })
+}
+
+/// With taxes, where they are told.
+fn price(taxed: Option<TaxedPrice<'_>>, total: Option<MoneyDraft<'_>>) -> Option<i64> {
+    taxed.map(|taxed| taxed.total_gross).or(total).map(|price| price.cent_amount)
+}
+
+fn states(drafts: Vec<ItemStateDraft<'_>>) -> Vec<ItemState> {
+    let state = |draft: ItemStateDraft<'_>| ItemState {
+        state: draft.state.id.0.into_owned(),
+        quantity: draft.quantity,
+    };
+    drafts.into_iter().map(state).collect()
+}
+
+fn counted(rule: &'static str, quantity: i64) -> Result<i64, Rejection> {
+    if quantity < 0 { Err(violation(rule, "a quantity is negative")) } else { Ok(quantity) }
+}
+
+fn returned(message_type: &str, payload: &str) -> Result<Fact, Rejection> {
+    match message_type {
+        "ReturnInfoAdded" => {
+            let body: ReturnBody<'_> = body(payload)?;
+            return_items(body.return_info.items).map(Fact::ReturnsAdded)
+        }
+        "ReturnInfoSet" => {
+            let body: ReturnsBody<'_> = body(payload)?;
+            let infos = body.return_info.unwrap_or_default();
+            let items = infos.into_iter().flat_map(|info| info.items).collect();
+            return_items(items).map(Fact::ReturnsSet)
+        }
+        _ => {
+            let body: ReturnChange<'_> = body(payload)?;
+            let to = return_shipment(&body.return_shipment_state)?;
+            Ok(Fact::ReturnChanged { item_id: body.return_item_id.0.into_owned(), to })
+        }
+    }
+}
+
+fn return_items(drafts: Vec<ReturnDraft<'_>>) -> Result<Vec<ReturnItem>, Rejection> {
+    let item = |draft: ReturnDraft<'_>| {
+        let line_id = draft.line_item_id.or(draft.custom_line_item_id);
+        let line_id = line_id.ok_or_else(|| violation("returnInfo.items", "no line was named"))?;
+        let payment = ReturnPayment::of(&draft.payment_state.0);
+        let payment = payment.ok_or_else(|| {
+            violation("returnPayment", format!("returnPaymentState {}", draft.payment_state.0))
+        })?;
+        Ok(ReturnItem {
+            item_id: draft.id.0.into_owned(),
+            line_id: line_id.0.into_owned(),
+            quantity: counted("returnInfo.items.quantity", draft.quantity)?,
+            shipment: return_shipment(&draft.shipment_state)?,
+            payment,
+        })
+    };
+    drafts.into_iter().map(item).collect()
+}
+
+fn return_shipment(name: &Text<'_>) -> Result<ReturnShipment, Rejection> {
+    let state = ReturnShipment::of(&name.0);
+    state.ok_or_else(|| violation("returnShipment", format!("returnShipmentState {}", name.0)))
+}
+
+fn edited(message_type: &str, payload: &str) -> Result<Fact, Rejection> {
+    match message_type {
+        "OrderLineItemAdded" => {
+            let body: LineBody<'_> = body(payload)?;
+            line(body.line_item, Mode::None).map(|line| Fact::LineAdded(Box::new(line)))
+        }
+        "OrderLineItemRemoved" => {
+            let body: RemovedBody<'_> = body(payload)?;
+            Ok(Fact::LineEdited(Edited {
+                line_id: body.line_item_id.0.into_owned(),
+                quantity: counted("newQuantity", body.new_quantity)?,
+                price: price(body.new_taxed_price, body.new_total_price),
+                states: states(body.new_state),
+            }))
+        }
+        _ => {
+            let body: EditBody<'_> = body(payload)?;
+            let after = body.result.and_then(|result| result.excerpt_after_edit);
+            let Some(Excerpt { total_price, taxed_price }) = after else {
+                return Ok(Fact::EditApplied { total: None, gross: None });
+            };
+            let gross = taxed_price.map(|taxed| taxed.total_gross.into());
+            Ok(Fact::EditApplied { total: Some(total_price.into()), gross })
+        }
+    }
 }
 
 fn given(dimension: Dimension, name: Option<&Text<'_>>) -> Result<Option<State>, Rejection> {

@@ -10,8 +10,10 @@ use aplomb_state::ids::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    facts::{Created, Delivery, DeliveryItem, Fact, Stated},
+    facts::{Created, CreatedLine, Delivery, DeliveryItem, Fact, Stated},
+    machine::{self, ItemState},
     outcomes::{Code, Condition, Event, EventKind, EventLine, Judgement, Outcome},
+    returns::ReturnItem,
     rules,
     transitions::{Dimension, State, depends_on_payments},
 };
@@ -43,6 +45,7 @@ pub struct Order {
     pub legal: [Option<State>; 3],
     pub lines: Vec<Line>,
     pub deliveries: Vec<Delivery>,
+    pub returns: Vec<ReturnItem>,
     pub payments: Vec<String>,
     /// By [`Dimension`]: a message changed it since the creation.
     pub changed: [bool; 3],
@@ -81,6 +84,12 @@ pub struct Line {
     pub returned: i64,
     /// What the ordered units cost together, in minor units.
     pub price: Option<i64>,
+    pub restocked: i64,
+    pub unusable: i64,
+    /// Shipped when an edit left less: these stay shipped.
+    pub kept: i64,
+    /// Custom states of its units.
+    pub states: Vec<ItemState>,
 }
 
 impl Order {
@@ -113,6 +122,24 @@ impl Order {
             Fact::DeliveryRemoved(delivery_id) => {
                 self.remove_delivery(delivery_id, rules, &mut outcomes);
             }
+            Fact::Packed { delivery_id, parcel_id, items } => {
+                self.pack(delivery_id, parcel_id, items, &mut outcomes);
+            }
+            Fact::ReturnsAdded(items) => self.add_returns(items, rules, &mut outcomes),
+            Fact::ReturnsSet(items) => self.set_returns(items, rules, &mut outcomes),
+            Fact::ReturnChanged { item_id, to } => {
+                self.change_return(item_id, *to, rules, &mut outcomes);
+            }
+            Fact::LineAdded(line) => self.add_line(line, rules, &mut outcomes),
+            Fact::LineEdited(edited) => self.remove_units(edited, rules, &mut outcomes),
+            Fact::EditApplied { total, gross } => {
+                if total.is_some() {
+                    self.stated.total.clone_from(total);
+                    self.stated.gross.clone_from(gross);
+                }
+            }
+            Fact::StateTransition(change) => self.transition(change, rules, &mut outcomes),
+            Fact::UnitsMoved(moved) => self.move_units(moved, rules, &mut outcomes),
             Fact::PaymentAdded(payment) => {
                 if !self.payments.contains(payment) {
                     self.payments.push(payment.clone());
@@ -178,29 +205,9 @@ impl Order {
             delivery_id: None,
         }));
         for line in &created.lines {
-            if line.sku.is_none() {
-                let condition =
-                    Condition { code: Code::SkuMissing, discriminator: line.line_id.clone() };
-                let detail = format!("line {} has no sku", line.line_id);
-                self.conditions.insert(condition.clone());
-                outcomes.push(Outcome::Raised(condition, detail));
-            }
-            self.lines.push(Line {
-                line_id: line.line_id.clone(),
-                sku: line.sku.clone(),
-                product_id: line.product_id.clone(),
-                location: line.location.clone(),
-                mode: line.mode,
-                physical: line
-                    .product_type
-                    .as_ref()
-                    .is_none_or(|kind| !rules.digital_product_types.contains(kind)),
-                ordered: line.quantity,
-                shipped: 0,
-                cancelled: 0,
-                returned: 0,
-                price: line.price,
-            });
+            self.missing_sku(line, outcomes);
+            self.lines.push(Line::of(line, rules));
+            machine::judge_sums(self, &line.line_id, rules, outcomes);
         }
         self.settle_lines();
     }
@@ -328,6 +335,31 @@ impl Order {
         rules::judge_delivery(self, &removed, rules, outcomes);
     }
 
+    /// A parcel holds no more than its delivery.
+    fn pack(
+        &mut self,
+        delivery_id: &str,
+        parcel_id: &str,
+        items: &[DeliveryItem],
+        outcomes: &mut Vec<Outcome>,
+    ) {
+        let known = self.deliveries.iter().find(|known| known.delivery_id == delivery_id);
+        let Some(delivery) = known else { return };
+        let fits = |item: &DeliveryItem| {
+            let of_line = delivery.items.iter().filter(|known| known.line_id == item.line_id);
+            item.quantity <= of_line.map(|known| known.quantity).sum()
+        };
+        let discriminator = format!("parcel {parcel_id}");
+        let condition = Condition { code: Code::ViewDiverged, discriminator };
+        if items.iter().all(fits) {
+            self.conditions.remove(&condition);
+            return;
+        }
+        let detail = format!("parcel {parcel_id} holds more than delivery {delivery_id}");
+        self.conditions.insert(condition.clone());
+        outcomes.push(Outcome::Raised(condition, detail));
+    }
+
     fn shipped(&self) -> Vec<i64> {
         self.lines.iter().map(|line| line.shipped).collect()
     }
@@ -366,18 +398,45 @@ impl Order {
         }
     }
 
-    /// Shipped follows from the deliveries, cancelled from the state.
-    fn settle_lines(&mut self) {
+    /// Shipped follows from the deliveries, cancelled from the state, what comes back from the
+    /// returns.
+    pub(super) fn settle_lines(&mut self) {
         let ended = self.deleted || self.state(Dimension::Order) == Some(State::Cancelled);
-        for line in &mut self.lines {
+        let mut lines = std::mem::take(&mut self.lines);
+        for line in &mut lines {
             let delivered = delivered(&self.deliveries, &line.line_id);
-            line.shipped = delivered.min(line.ordered);
-            line.cancelled = if ended { line.ordered - line.shipped } else { 0 };
+            line.shipped = delivered.min(line.ordered.max(line.kept));
+            line.cancelled = if ended { (line.ordered - line.shipped).max(0) } else { 0 };
+            let returned = self.returned(&line.line_id);
+            line.returned = returned.all;
+            (line.restocked, line.unusable) = (returned.restocked, returned.unusable);
         }
+        self.lines = lines;
     }
 }
 
 impl Line {
+    pub(super) fn of(line: &CreatedLine, rules: &Rules) -> Self {
+        let digital = &rules.digital_product_types;
+        Self {
+            line_id: line.line_id.clone(),
+            sku: line.sku.clone(),
+            product_id: line.product_id.clone(),
+            location: line.location.clone(),
+            mode: line.mode,
+            physical: line.product_type.as_ref().is_none_or(|kind| !digital.contains(kind)),
+            ordered: line.quantity,
+            shipped: 0,
+            cancelled: 0,
+            returned: 0,
+            restocked: 0,
+            unusable: 0,
+            kept: 0,
+            price: line.price,
+            states: line.states.clone(),
+        }
+    }
+
     pub fn mode_name(&self) -> &'static str {
         match self.mode {
             InventoryMode::None => "None",

@@ -1,17 +1,21 @@
 //! Orders: the actor around the fold. It turns outcomes into records, targets and cases.
 
 mod claims;
+mod edits;
 mod facts;
 mod fold;
+mod machine;
 mod outcomes;
 mod payloads;
 mod payments;
 mod publish;
 mod records;
 mod refold;
+mod returns;
 mod rules;
 mod transitions;
 mod view;
+mod waits;
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
 //! What follows from a message of an order: events, verdicts, conditions that begin.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
-use super::transitions::State;
+use serde::{Deserialize, Serialize};
 
 /// Something that is wrong with the order now. Its place in this list is part of the stored form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -27,6 +27,15 @@ pub enum Code {
     RefundMismatch,
     /// A change of paymentState that no payment bears out.
     Unproven,
+    ReturnExceedsDelivered,
+    EditBelowShipped,
+    LineUnknown,
+    LineStateSum,
+    ShipQuantity,
+    NoDelivery,
+    Stuck,
+    NumberMissing,
+    StatusIncompatible,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,6 +51,8 @@ pub enum Outcome {
     Verdict(Verdict),
     /// A condition holds because of this message, be it for the first time or once more.
     Raised(Condition, String),
+    /// commercetools forbids what the message tells of: the rule, and what it was.
+    ContractBroken(&'static str, String),
     /// Nothing can follow before the order's content is there.
     Held,
 }
@@ -64,6 +75,7 @@ pub enum EventKind {
     OrderDelivered,
     OrderCompleted,
     OrderCancelled,
+    ReturnOpened,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,10 +87,10 @@ pub struct EventLine {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// A dimension's name, or `delivery`.
+    /// A dimension's name, or what the rule is about.
     pub dimension: &'static str,
-    pub from: Option<State>,
-    pub to: Option<State>,
+    pub from: Option<Cow<'static, str>>,
+    pub to: Option<Cow<'static, str>>,
     pub judgement: Judgement,
     /// The table or the cross-field rule that decided.
     pub rule: &'static str,
@@ -110,6 +122,15 @@ impl Code {
             Self::PaymentAmount => "PAYMENT_AMOUNT",
             Self::CurrencyMismatch => "CURRENCY_MISMATCH",
             Self::RefundMismatch => "REFUND_MISMATCH",
+            Self::ReturnExceedsDelivered => "RETURN_EXCEEDS_DELIVERED",
+            Self::EditBelowShipped => "EDIT_BELOW_SHIPPED",
+            Self::LineUnknown => "RESERVE_LINE_UNKNOWN",
+            Self::LineStateSum => "ORDER_LINE_STATE_SUM",
+            Self::ShipQuantity => "ORDER_SHIP_QTY",
+            Self::NoDelivery => "SHIPPED_NO_DELIVERY",
+            Self::Stuck => "ORDER_STUCK",
+            Self::NumberMissing => "IDENT_MISSING",
+            Self::StatusIncompatible => "STATUS_INCOMPATIBLE",
         }
     }
 
@@ -117,6 +138,8 @@ impl Code {
     pub fn ends_with_the_order(self) -> bool {
         match self {
             Self::SkuMissing | Self::ViewDiverged | Self::PayloadMissing => true,
+            Self::LineUnknown | Self::LineStateSum => true,
+            Self::Stuck | Self::NumberMissing | Self::StatusIncompatible => true,
             // Sides that are compared no more.
             Self::PaidNotCaptured
             | Self::PaymentStateLag
@@ -138,6 +161,7 @@ impl EventKind {
             Self::OrderDelivered => "OrderDelivered",
             Self::OrderCompleted => "OrderCompleted",
             Self::OrderCancelled => "OrderCancelled",
+            Self::ReturnOpened => "ReturnOpened",
         }
     }
 }

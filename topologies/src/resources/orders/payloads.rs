@@ -141,6 +141,15 @@ pub(super) struct LineDraft<'a> {
     pub supply_channel: Option<Reference<'a>>,
     #[serde(default)]
     pub inventory_mode: Option<Mode>,
+    #[serde(default, borrow)]
+    pub state: Vec<ItemStateDraft<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ItemStateDraft<'a> {
+    pub quantity: i64,
+    #[serde(borrow)]
+    pub state: Reference<'a>,
 }
 
 #[derive(Deserialize)]
@@ -220,4 +229,137 @@ pub(super) struct DeliveryChange<'a> {
     pub items: Vec<ItemDraft<'a>>,
     #[serde(default, borrow)]
     pub old_items: Vec<ItemDraft<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ParcelBody<'a> {
+    #[serde(borrow)]
+    pub delivery: Reference<'a>,
+    #[serde(borrow)]
+    pub parcel: DeliveryDraft<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ParcelChange<'a> {
+    #[serde(borrow)]
+    pub delivery_id: Text<'a>,
+    #[serde(borrow)]
+    pub parcel_id: Text<'a>,
+    #[serde(default, borrow)]
+    pub items: Vec<ItemDraft<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReturnBody<'a> {
+    #[serde(borrow)]
+    pub return_info: ReturnInfo<'a>,
+}
+
+/// The whole array; absent means none.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReturnsBody<'a> {
+    #[serde(default, borrow)]
+    pub return_info: Option<Vec<ReturnInfo<'a>>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ReturnInfo<'a> {
+    #[serde(default, borrow)]
+    pub items: Vec<ReturnDraft<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReturnDraft<'a> {
+    #[serde(borrow)]
+    pub id: Text<'a>,
+    #[serde(default, borrow)]
+    pub line_item_id: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub custom_line_item_id: Option<Text<'a>>,
+    pub quantity: i64,
+    #[serde(borrow)]
+    pub shipment_state: Text<'a>,
+    #[serde(borrow)]
+    pub payment_state: Text<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReturnChange<'a> {
+    #[serde(borrow)]
+    pub return_item_id: Text<'a>,
+    #[serde(borrow)]
+    pub return_shipment_state: Text<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LineBody<'a> {
+    #[serde(borrow)]
+    pub line_item: LineDraft<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RemovedBody<'a> {
+    #[serde(borrow)]
+    pub line_item_id: Text<'a>,
+    pub new_quantity: i64,
+    #[serde(default, borrow)]
+    pub new_total_price: Option<MoneyDraft<'a>>,
+    #[serde(default, borrow)]
+    pub new_taxed_price: Option<TaxedPrice<'a>>,
+    #[serde(default, borrow)]
+    pub new_state: Vec<ItemStateDraft<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct EditBody<'a> {
+    #[serde(default, borrow)]
+    pub result: Option<EditResult<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EditResult<'a> {
+    #[serde(default, borrow)]
+    pub excerpt_after_edit: Option<Excerpt<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Excerpt<'a> {
+    #[serde(borrow)]
+    pub total_price: MoneyDraft<'a>,
+    #[serde(default, borrow)]
+    pub taxed_price: Option<TaxedPrice<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TransitionBody<'a> {
+    #[serde(borrow)]
+    pub state: Reference<'a>,
+    #[serde(default, borrow)]
+    pub old_state: Option<Reference<'a>>,
+    #[serde(default)]
+    pub force: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MovedBody<'a> {
+    #[serde(default, borrow)]
+    pub line_item_id: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub custom_line_item_id: Option<Text<'a>>,
+    pub quantity: i64,
+    #[serde(borrow)]
+    pub from_state: Reference<'a>,
+    #[serde(borrow)]
+    pub to_state: Reference<'a>,
 }

@@ -142,15 +142,20 @@ impl OrderRow {
             }
         }
         self.settle_claim(ctx, subject)?;
+        let mut turns = turned.opened.iter().chain(&turned.ended);
+        if turns.any(|condition| condition.code == Code::NoDelivery) && !self.order.deleted {
+            self.target_all(ctx, subject)?;
+        }
         for condition in &turned.opened {
-            let (rule, level) = rule_of(condition.code, &rules.levels);
+            let (dimension, rule, level) = rule_of(condition.code, &rules.levels);
             let judgement = level_of(level);
             let (from, to) = (None, None);
-            let verdict = Verdict { dimension: "payments", from, to, judgement, rule };
+            let verdict = Verdict { dimension, from, to, judgement, rule };
             if judgement != Judgement::Legal && condition.code != Code::Unproven {
                 records::verdict(ctx, self, subject, &verdict, None)?;
             }
-            let detail = self.watched_detail(condition);
+            let detail =
+                self.waiting_detail(condition).unwrap_or_else(|| self.watched_detail(condition));
             self.raise(ctx, subject, condition, &detail)?;
         }
         Ok(())
@@ -183,10 +188,11 @@ impl OrderRow {
             return holding;
         }
         let mut hold = |holds: bool, code: Code, about: &str, grace_ms: i64| {
-            if holds && rule_of(code, &rules.levels).1 != Level::Off {
+            if holds && rule_of(code, &rules.levels).2 != Level::Off {
                 holding.insert(Condition { code, discriminator: about.to_owned() }, grace_ms);
             }
         };
+        self.waiting(rules, &mut hold);
         let (sums, graces) = (self.sums(), &rules.payments);
         let total = self.order.due().map(|total| total.cent_amount);
         let state = |dimension| self.order.state(dimension);
@@ -328,16 +334,22 @@ impl OrderRow {
     }
 }
 
-fn rule_of(code: Code, levels: &Levels) -> (&'static str, Level) {
+/// What the verdict is about, the rule, and its level.
+fn rule_of(code: Code, levels: &Levels) -> (&'static str, &'static str, Level) {
     match code {
-        Code::ShippedUnconfirmed => ("X2", levels.x2),
-        Code::CancelledNotRefunded => ("X6", levels.x6),
-        Code::PaidNotCaptured => ("X10", levels.x10),
-        Code::PaymentStateLag => ("X11", levels.x11),
-        Code::RefundMismatch => ("X13", levels.x13),
-        Code::CurrencyMismatch => ("X16", levels.x16),
-        Code::Unproven => ("transition", Level::Error),
-        Code::PaymentAmount => ("PAYMENT_AMOUNT", levels.payment_amount),
-        _ => ("", Level::Off),
+        Code::ShippedUnconfirmed => ("payments", "X2", levels.x2),
+        Code::CancelledNotRefunded => ("payments", "X6", levels.x6),
+        Code::PaidNotCaptured => ("payments", "X10", levels.x10),
+        Code::PaymentStateLag => ("payments", "X11", levels.x11),
+        Code::RefundMismatch => ("payments", "X13", levels.x13),
+        Code::CurrencyMismatch => ("payments", "X16", levels.x16),
+        Code::Unproven => ("payments", "transition", Level::Error),
+        Code::PaymentAmount => ("payments", "PAYMENT_AMOUNT", levels.payment_amount),
+        Code::ShipQuantity => ("delivery", "X7", levels.x7),
+        Code::NoDelivery => ("delivery", "X9", levels.x9),
+        Code::Stuck => ("stuck", "X17", levels.x17),
+        Code::StatusIncompatible => ("status", "X18", levels.x18),
+        Code::NumberMissing => ("identifiers", "X19", levels.x19),
+        _ => ("", "", Level::Off),
     }
 }

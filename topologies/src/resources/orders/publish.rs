@@ -29,8 +29,8 @@ use crate::{
 /// The order as it was told last, as far as differences matter.
 pub(super) struct Before {
     known: bool,
-    /// Cancelled and shipped, line by line.
-    lines: Vec<(i64, i64)>,
+    /// What the skus were told of, line by line.
+    lines: Vec<Told>,
     pub(super) conditions: BTreeSet<Condition>,
     /// What each payment was told of this order.
     links: Vec<(String, LinkState)>,
@@ -42,16 +42,23 @@ impl Before {
     pub(super) fn of(order: &Order) -> Self {
         Self {
             known: order.known,
-            lines: order.lines.iter().map(|line| (line.cancelled, line.shipped)).collect(),
+            lines: order.lines.iter().map(told_of).collect(),
             conditions: order.conditions.clone(),
             links: order.links(),
             claim: order.claim.as_ref().map(|claim| claim.sequence),
         }
     }
 
-    fn line(&self, index: usize) -> Option<(i64, i64)> {
+    fn line(&self, index: usize) -> Option<Told> {
         self.lines.get(index).copied()
     }
+}
+
+type Told = [i64; 6];
+
+fn told_of(line: &Line) -> Told {
+    let Line { ordered, cancelled, shipped, returned, restocked, unusable, .. } = line;
+    [*ordered, *cancelled, *shipped, *returned, *restocked, *unusable]
 }
 
 /// Whose records these are, and why.
@@ -95,6 +102,9 @@ impl OrderRow {
                 Outcome::Raised(condition, detail) => {
                     self.raise(ctx, subject, condition, detail)?;
                 }
+                Outcome::ContractBroken(rule, detail) => {
+                    contract_broken(ctx, subject, rule, detail)?;
+                }
                 Outcome::Held => {}
             }
         }
@@ -113,11 +123,21 @@ impl OrderRow {
         self.revision += 1;
         for (index, line) in self.order.lines.iter().enumerate() {
             let told = before.known.then(|| before.line(index)).flatten();
-            if told != Some((line.cancelled, line.shipped)) {
+            if told != Some(told_of(line)) {
                 self.target(ctx, subject, line)?;
             }
         }
         self.link_changes(ctx, subject, before)
+    }
+
+    /// Says anew what is to be held for every line.
+    pub(super) fn target_all(
+        &mut self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+    ) -> Result<(), Rejection> {
+        self.revision += 1;
+        self.order.lines.iter().try_for_each(|line| self.target(ctx, subject, line))
     }
 
     /// Says to payments what the order is to them now.
@@ -222,12 +242,13 @@ impl OrderRow {
             location: location_of(line.location.as_ref()).to_owned(),
             revision: self.revision,
             ordered_at: self.order.stated.created_at.unwrap_or(subject.at),
-            ordered: line.ordered,
+            // An edit may leave less than is shipped.
+            ordered: line.ordered.max(self.shipped(line)),
             cancelled: line.cancelled,
-            shipped: line.shipped,
+            shipped: self.shipped(line),
             returned: line.returned,
-            restocked: 0,
-            unusable: 0,
+            restocked: line.restocked,
+            unusable: line.unusable,
             mode: line.mode,
             as_of: subject.at,
             cause: subject.cause.clone(),
@@ -309,6 +330,26 @@ impl OrderRow {
         self.ended = Some(Ended { until: subject.at, erased: false, dropped: 0 });
         self.write_view(ctx, subject)
     }
+}
+
+/// A message tells of what commercetools forbids: someone should know, nothing is held up.
+fn contract_broken(
+    ctx: &mut Context<'_>,
+    subject: &Subject<'_>,
+    rule: &str,
+    detail: &str,
+) -> Result<(), Rejection> {
+    let flow = ctx.trace().flow.clone();
+    let raise = Raise {
+        key: subject.who.flow_case("CONTRACT_VIOLATION", &flow, rule),
+        severity: Some(Severity::Info),
+        flow,
+        detail: format!("order {}: {detail}", subject.who.id),
+        at: subject.at,
+        cause: subject.cause.clone(),
+        ..Raise::default()
+    };
+    exceptions::raise(ctx, &raise)
 }
 
 pub(super) fn location_of(channel: Option<&String>) -> &str {

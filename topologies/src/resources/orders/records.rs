@@ -7,7 +7,6 @@ use super::{
     OrderRow,
     outcomes::{Event, EventKind, Verdict},
     publish::Subject,
-    transitions::State,
 };
 use crate::{
     outputs::{self, CauseShape, Emission, Money},
@@ -53,9 +52,9 @@ struct VerdictShape<'a> {
     order_id: &'a str,
     dimension: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<&'static str>,
+    from: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<&'static str>,
+    to: Option<&'a str>,
     verdict: &'static str,
     rule: &'static str,
     rule_hash: &'a str,
@@ -158,8 +157,8 @@ pub(super) fn verdict(
         project_key: who.project,
         order_id: who.id,
         dimension: verdict.dimension,
-        from: verdict.from.map(State::name),
-        to: verdict.to.map(State::name),
+        from: verdict.from.as_deref(),
+        to: verdict.to.as_deref(),
         verdict: verdict.judgement.name(),
         rule: verdict.rule,
         rule_hash: &row.rule_hash,
@@ -197,11 +196,10 @@ fn judged<'a>(
 }
 
 fn fingerprint(verdict: &Verdict) -> u64 {
-    let name = |state: Option<State>| state.map(State::name).unwrap_or_default();
     let digest = outputs::digest(&[
         verdict.dimension.as_bytes(),
-        name(verdict.from).as_bytes(),
-        name(verdict.to).as_bytes(),
+        verdict.from.as_deref().unwrap_or_default().as_bytes(),
+        verdict.to.as_deref().unwrap_or_default().as_bytes(),
         verdict.judgement.name().as_bytes(),
         verdict.rule.as_bytes(),
     ]);

@@ -170,7 +170,7 @@ impl OrderRow {
                         records::verdict(ctx, self, &subject, verdict, replaced)?;
                     }
                 }
-                Outcome::Raised(..) | Outcome::Held => {}
+                Outcome::Raised(..) | Outcome::ContractBroken(..) | Outcome::Held => {}
             }
         }
         Ok(())

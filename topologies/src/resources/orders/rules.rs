@@ -52,7 +52,8 @@ pub(super) fn judge_change(
     {
         *legal = Some(to);
     }
-    let (dimension, to) = (dimension.name(), Some(to));
+    let name = |state: State| state.name().into();
+    let (dimension, from, to) = (dimension.name(), from.map(name), Some(name(to)));
     outcomes.push(Outcome::Verdict(Verdict { dimension, from, to, judgement, rule }));
     Some(judgement)
 }
@@ -207,7 +208,18 @@ fn clear_ended(order: &mut Order) {
         | Code::PaymentAmount
         | Code::CurrencyMismatch
         | Code::RefundMismatch
-        | Code::Unproven => true,
+        | Code::Unproven
+        // Ended where they are judged.
+        | Code::ReturnExceedsDelivered
+        | Code::LineUnknown
+        | Code::LineStateSum
+        | Code::EditBelowShipped
+        // Not of the fold: they need time.
+        | Code::ShipQuantity
+        | Code::NoDelivery
+        | Code::Stuck
+        | Code::NumberMissing
+        | Code::StatusIncompatible => true,
     });
     order.conditions = conditions;
 }

@@ -156,7 +156,7 @@ fn render_line<'a>(row: &'a OrderRow, line: &'a super::fold::Line) -> Line<'a> {
             location: allocation.location.as_deref().unwrap_or(NO_CHANNEL),
             reserved: allocation.reserved,
             backordered: allocation.backordered,
-            shipped: line.shipped,
+            shipped: row.shipped(line),
         })
         .collect();
     Line {
@@ -167,7 +167,7 @@ fn render_line<'a>(row: &'a OrderRow, line: &'a super::fold::Line) -> Line<'a> {
         ordered: line.ordered,
         reserved: allocations.iter().map(|allocation| allocation.reserved).sum(),
         backordered: allocations.iter().map(|allocation| allocation.backordered).sum(),
-        shipped: line.shipped,
+        shipped: row.shipped(line),
         cancelled: line.cancelled,
         returned: line.returned,
         allocations,
