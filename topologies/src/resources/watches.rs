@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use aplomb_state::{context::Context, ids::Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::notices::Who;
+
 /// First byte of the key of a timer that ends a grace; the actor's key follows.
 pub const DUE: u8 = b'd';
 
@@ -60,12 +62,12 @@ impl<K: Ord + Clone> Watches<K> {
     }
 
     /// Moves the one timer of the actor to where the next grace ends.
-    pub fn set_timer(&mut self, ctx: &mut Context<'_>, actor: &[u8]) {
+    pub fn set_timer(&mut self, ctx: &mut Context<'_>, who: Who<'_>) {
         let next = self.due.values().min().copied();
         if next == self.timer {
             return;
         }
-        let key = [&[DUE], actor].concat();
+        let key = [&[DUE], who.actor().as_bytes()].concat();
         if let Some(deadline) = self.timer {
             ctx.cancel(deadline, &key);
         }
@@ -76,9 +78,9 @@ impl<K: Ord + Clone> Watches<K> {
     }
 
     /// Nothing is watched any more.
-    pub fn end(&mut self, ctx: &mut Context<'_>, actor: &[u8]) {
+    pub fn end(&mut self, ctx: &mut Context<'_>, who: Who<'_>) {
         (self.due, self.open) = (BTreeMap::new(), BTreeSet::new());
-        self.set_timer(ctx, actor);
+        self.set_timer(ctx, who);
     }
 
     /// Whether that timer is the one that was set last.

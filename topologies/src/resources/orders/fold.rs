@@ -18,10 +18,7 @@ use super::{
     transitions::{Dimension, State, depends_on_payments},
 };
 use crate::{
-    messages::{
-        payments::LinkState,
-        skus::{Cause, InventoryMode},
-    },
+    messages::skus::{Cause, InventoryMode},
     outputs::Money,
     resources::delivered::Head,
     settings::Rules,
@@ -159,12 +156,6 @@ impl Order {
 
     pub fn state(&self, dimension: Dimension) -> Option<State> {
         self.states.get(dimension as usize).copied().flatten()
-    }
-
-    /// What the order is to its payments.
-    pub fn links(&self) -> Vec<(String, LinkState)> {
-        let state = if self.deleted { LinkState::OrderDeleted } else { LinkState::Linked };
-        self.payments.iter().map(|payment_id| (payment_id.clone(), state)).collect()
     }
 
     /// What the order costs.

@@ -134,7 +134,7 @@ impl OrderRow {
         let settings = ctx.settings::<Settings>()?;
         let rules = &settings.rules;
         let turned = self.watches.turn(&self.watched(rules), ctx.now());
-        self.watches.set_timer(ctx, subject.who.actor().as_bytes());
+        self.watches.set_timer(ctx, subject.who);
         for condition in &turned.ended {
             if !self.order.deleted || condition.code.ends_with_the_order() {
                 let case = subject.who.case(condition.code.name(), &condition.discriminator);

@@ -32,8 +32,8 @@ pub(super) struct Before {
     /// What the skus were told of, line by line.
     lines: Vec<Told>,
     pub(super) conditions: BTreeSet<Condition>,
-    /// What each payment was told of this order.
-    links: Vec<(String, LinkState)>,
+    payments: Vec<String>,
+    deleted: bool,
     /// The message of the claim there was.
     pub(super) claim: Option<u64>,
 }
@@ -44,7 +44,8 @@ impl Before {
             known: order.known,
             lines: order.lines.iter().map(told_of).collect(),
             conditions: order.conditions.clone(),
-            links: order.links(),
+            payments: order.payments.clone(),
+            deleted: order.deleted,
             claim: order.claim.as_ref().map(|claim| claim.sequence),
         }
     }
@@ -147,10 +148,14 @@ impl OrderRow {
         subject: &Subject<'_>,
         before: &Before,
     ) -> Result<(), Rejection> {
-        let now = self.order.links();
-        let gone = before.links.iter().filter(|(id, _)| !now.iter().any(|(other, _)| other == id));
+        if before.payments == self.order.payments && before.deleted == self.order.deleted {
+            return Ok(());
+        }
+        let told = links(&before.payments, before.deleted);
+        let now = links(&self.order.payments, self.order.deleted);
+        let gone = told.iter().filter(|(id, _)| !now.iter().any(|(other, _)| other == id));
         let gone = gone.map(|(id, _)| (id.clone(), LinkState::Unlinked));
-        let new = now.iter().filter(|link| !before.links.contains(link)).cloned();
+        let new = now.iter().filter(|link| !told.contains(link)).cloned();
         for (payment_id, state) in gone.chain(new) {
             let link = PaymentLink {
                 order_id: subject.who.id.to_owned(),
@@ -326,7 +331,7 @@ impl OrderRow {
         self.order = Order { deleted: true, as_of: Some(subject.at), ..Order::default() };
         self.allocations = Vec::new();
         (self.payments, self.claimed) = (Vec::new(), None);
-        self.watches.end(ctx, subject.who.actor().as_bytes());
+        self.watches.end(ctx, subject.who);
         self.ended = Some(Ended { until: subject.at, erased: false, dropped: 0 });
         self.write_view(ctx, subject)
     }
@@ -350,6 +355,12 @@ fn contract_broken(
         ..Raise::default()
     };
     exceptions::raise(ctx, &raise)
+}
+
+/// What an order is to its payments.
+fn links(payments: &[String], deleted: bool) -> Vec<(String, LinkState)> {
+    let state = if deleted { LinkState::OrderDeleted } else { LinkState::Linked };
+    payments.iter().map(|payment_id| (payment_id.clone(), state)).collect()
 }
 
 pub(super) fn location_of(channel: Option<&String>) -> &str {

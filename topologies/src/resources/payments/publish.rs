@@ -97,7 +97,7 @@ impl PaymentRow {
         }
         let settings = ctx.settings::<Settings>()?;
         let turned = self.watches.turn(&self.watched(&settings.rules), ctx.now());
-        self.watches.set_timer(ctx, subject.who.actor().as_bytes());
+        self.watches.set_timer(ctx, subject.who);
         for condition in &turned.ended {
             self.clear(ctx, subject, condition)?;
         }
@@ -248,7 +248,7 @@ impl PaymentRow {
         self.revision += 1;
         self.payment = Payment::default();
         self.ended = Some(Ended { until: subject.at, erased: false, dropped: 0 });
-        self.watches.end(ctx, subject.who.actor().as_bytes());
+        self.watches.end(ctx, subject.who);
         self.answer(ctx, subject, &before)?;
         self.write_view(ctx, subject)
     }
