@@ -18,6 +18,8 @@ pub struct PaymentRules {
     pub state_lag_ms: i64,
     /// X6.
     pub refund_after_cancel_ms: i64,
+    /// X14.
+    pub return_refund_ms: i64,
     /// How long money may wait for an order.
     pub orphan_ms: i64,
     /// Methods of payment that are settled after shipment: `paymentMethodInfo.method`.
@@ -33,6 +35,7 @@ impl Default for PaymentRules {
             not_captured_ms: 10 * MINUTE_MS,
             state_lag_ms: 10 * MINUTE_MS,
             refund_after_cancel_ms: 14 * DAY_MS,
+            return_refund_ms: DAY_MS,
             orphan_ms: 30 * MINUTE_MS,
             pay_later: BTreeSet::new(),
             refund_tolerance: 1,
@@ -41,12 +44,13 @@ impl Default for PaymentRules {
 }
 
 impl PaymentRules {
-    pub(super) fn durations(&self) -> [(&'static str, i64); 6] {
+    pub(super) fn durations(&self) -> [(&'static str, i64); 7] {
         [
             ("payments.grace_ms", self.grace_ms),
             ("payments.not_captured_ms", self.not_captured_ms),
             ("payments.state_lag_ms", self.state_lag_ms),
             ("payments.refund_after_cancel_ms", self.refund_after_cancel_ms),
+            ("payments.return_refund_ms", self.return_refund_ms),
             ("payments.orphan_ms", self.orphan_ms),
             ("payments.refund_tolerance", self.refund_tolerance),
         ]

@@ -25,6 +25,7 @@ pub enum Code {
     PaymentAmount,
     CurrencyMismatch,
     RefundMismatch,
+    ReturnRefundMissing,
     /// A change of paymentState that no payment bears out.
     Unproven,
     ReturnExceedsDelivered,
@@ -122,6 +123,7 @@ impl Code {
             Self::PaymentAmount => "PAYMENT_AMOUNT",
             Self::CurrencyMismatch => "CURRENCY_MISMATCH",
             Self::RefundMismatch => "REFUND_MISMATCH",
+            Self::ReturnRefundMissing => "RETURN_REFUND_MISSING",
             Self::ReturnExceedsDelivered => "RETURN_EXCEEDS_DELIVERED",
             Self::EditBelowShipped => "EDIT_BELOW_SHIPPED",
             Self::LineUnknown => "RESERVE_LINE_UNKNOWN",
@@ -145,7 +147,8 @@ impl Code {
             | Self::PaymentStateLag
             | Self::PaymentAmount
             | Self::CurrencyMismatch
-            | Self::RefundMismatch => true,
+            | Self::RefundMismatch
+            | Self::ReturnRefundMissing => true,
             _ => false,
         }
     }

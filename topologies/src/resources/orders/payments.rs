@@ -13,6 +13,7 @@ use super::{
     outcomes::{Code, Condition, Judgement, Verdict},
     publish::Subject,
     records,
+    returns::{ReturnItem, ReturnPayment},
     rules::level_of,
     transitions::{Dimension, State},
 };
@@ -221,6 +222,9 @@ impl OrderRow {
         hold(unplanned, Code::PaymentAmount, "amountPlanned", graces.grace_ms);
         let code = Code::RefundMismatch;
         hold(self.is_refund_odd(&sums, total, rules), code, "", graces.grace_ms);
+        let said = self.order.returns.iter().any(|item| item.payment == ReturnPayment::Refunded);
+        let code = Code::ReturnRefundMissing;
+        hold(said && sums.refunded == 0, code, "", graces.return_refund_ms);
         let currency = self.order.due().map(|total| &total.currency_code);
         for (payment_id, statement) in self.statements() {
             let told = Some(&statement.totals.currency_code).filter(|code| !code.is_empty());
@@ -238,14 +242,19 @@ impl OrderRow {
         if !partial || state(Dimension::Order) == Some(State::Cancelled) {
             return false;
         }
-        let returned = self.order.lines.iter().map(|line| {
+        let refundable = |item: &&ReturnItem| {
+            matches!(item.payment, ReturnPayment::Initial | ReturnPayment::Refunded)
+        };
+        let items = || self.order.returns.iter().filter(refundable);
+        let returned = items().filter_map(|item| {
+            let line = self.order.lines.iter().find(|line| line.line_id == item.line_id)?;
             let price = i128::from(line.price.unwrap_or_default());
-            price * i128::from(line.returned) / i128::from(line.ordered.max(1))
+            Some(price * i128::from(item.quantity) / i128::from(line.ordered.max(1)))
         });
         let beyond = i128::from(sums.captured.saturating_sub(total).max(0));
         let expected = returned.sum::<i128>() + beyond;
-        let lines = self.order.lines.iter().filter(|line| line.returned > 0).count().max(1);
-        let tolerance = i128::from(rules.payments.refund_tolerance) * lines as i128;
+        let tolerance =
+            i128::from(rules.payments.refund_tolerance) * items().count().max(1) as i128;
         let waits = matches!(
             state(Dimension::Payment),
             Some(State::Pending | State::BalanceDue | State::Failed)
@@ -302,6 +311,9 @@ impl OrderRow {
                 let refunded = sums.refunded;
                 format!("{refunded} of {captured} {currency} are refunded, other goods came back")
             }
+            Code::ReturnRefundMissing => {
+                "a return is said to be refunded, no payment gave money back".to_owned()
+            }
             Code::PaymentAmount if condition.discriminator == "captured" => {
                 format!("{kept} captured and kept, the order's total is {total} {currency}")
             }
@@ -341,6 +353,7 @@ fn rule_of(code: Code, levels: &Levels) -> (&'static str, &'static str, Level) {
         Code::CancelledNotRefunded => ("payments", "X6", levels.x6),
         Code::PaidNotCaptured => ("payments", "X10", levels.x10),
         Code::PaymentStateLag => ("payments", "X11", levels.x11),
+        Code::ReturnRefundMissing => ("payments", "X14", levels.x14),
         Code::RefundMismatch => ("payments", "X13", levels.x13),
         Code::CurrencyMismatch => ("payments", "X16", levels.x16),
         Code::Unproven => ("payments", "transition", Level::Error),

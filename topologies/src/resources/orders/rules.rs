@@ -208,6 +208,7 @@ fn clear_ended(order: &mut Order) {
         | Code::PaymentAmount
         | Code::CurrencyMismatch
         | Code::RefundMismatch
+        | Code::ReturnRefundMissing
         | Code::Unproven
         // Ended where they are judged.
         | Code::ReturnExceedsDelivered
