@@ -153,36 +153,11 @@ pub fn read(message_type: &str, payload: &str) -> Result<Fact, Rejection> {
             let body: ShipmentState<'_> = body(payload)?;
             changed(Dimension::Shipment, body.old.as_ref(), &body.new)
         }
-        "DeliveryAdded" => {
-            let body: DeliveryBody<'_> = body(payload)?;
-            delivery(&body.delivery).map(Fact::DeliveryAdded)
-        }
-        "DeliveryItemsUpdated" => {
-            let body: DeliveryChange<'_> = body(payload)?;
-            let delivery_id = body.delivery_id.0.into_owned();
-            let (items, old) = (items(&body.items)?, items(&body.old_items)?);
-            Ok(Fact::DeliveryChanged { delivery: Delivery { delivery_id, items }, old })
-        }
-        "DeliveryRemoved" => {
-            let body: DeliveryBody<'_> = body(payload)?;
-            Ok(Fact::DeliveryRemoved(body.delivery.id.0.into_owned()))
-        }
-        "ParcelAddedToDelivery" => {
-            let body: ParcelBody<'_> = body(payload)?;
-            Ok(Fact::Packed {
-                delivery_id: body.delivery.id.0.into_owned(),
-                parcel_id: body.parcel.id.0.into_owned(),
-                items: items(&body.parcel.items)?,
-            })
-        }
-        "ParcelItemsUpdated" => {
-            let body: ParcelChange<'_> = body(payload)?;
-            Ok(Fact::Packed {
-                delivery_id: body.delivery_id.0.into_owned(),
-                parcel_id: body.parcel_id.0.into_owned(),
-                items: items(&body.items)?,
-            })
-        }
+        "DeliveryAdded"
+        | "DeliveryItemsUpdated"
+        | "DeliveryRemoved"
+        | "ParcelAddedToDelivery"
+        | "ParcelItemsUpdated" => delivered(message_type, payload),
         "ReturnInfoAdded" | "ReturnInfoSet" | "OrderReturnShipmentStateChanged" => {
             returned(message_type, payload)
         }
@@ -213,6 +188,42 @@ pub fn read(message_type: &str, payload: &str) -> Result<Fact, Rejection> {
         "OrderPaymentRemoved" => {
             let body: PaymentBody<'_> = body(payload)?;
             Ok(Fact::PaymentRemoved(body.payment_ref.id.0.into_owned()))
+        }
+        _ => Ok(Fact::Other),
+    }
+}
+
+fn delivered(message_type: &str, payload: &str) -> Result<Fact, Rejection> {
+    match message_type {
+        "DeliveryAdded" => {
+            let body: DeliveryBody<'_> = body(payload)?;
+            delivery(&body.delivery).map(Fact::DeliveryAdded)
+        }
+        "DeliveryItemsUpdated" => {
+            let body: DeliveryChange<'_> = body(payload)?;
+            let delivery_id = body.delivery_id.0.into_owned();
+            let (items, old) = (items(&body.items)?, items(&body.old_items)?);
+            Ok(Fact::DeliveryChanged { delivery: Delivery { delivery_id, items }, old })
+        }
+        "DeliveryRemoved" => {
+            let body: DeliveryBody<'_> = body(payload)?;
+            Ok(Fact::DeliveryRemoved(body.delivery.id.0.into_owned()))
+        }
+        "ParcelAddedToDelivery" => {
+            let body: ParcelBody<'_> = body(payload)?;
+            Ok(Fact::Packed {
+                delivery_id: body.delivery.id.0.into_owned(),
+                parcel_id: body.parcel.id.0.into_owned(),
+                items: items(&body.parcel.items)?,
+            })
+        }
+        "ParcelItemsUpdated" => {
+            let body: ParcelChange<'_> = body(payload)?;
+            Ok(Fact::Packed {
+                delivery_id: body.delivery_id.0.into_owned(),
+                parcel_id: body.parcel_id.0.into_owned(),
+                items: items(&body.items)?,
+            })
         }
         _ => Ok(Fact::Other),
     }
