@@ -14,7 +14,7 @@ mod rules;
 
 pub use orders::{OrderRules, StateRule};
 pub use payments::PaymentRules;
-pub use rules::{BootstrapEntries, Level, Levels, Rules, StockSemantics, TrackOnly};
+pub use rules::{BootstrapEntries, Level, Levels, RestockOn, Rules, StockSemantics, TrackOnly};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

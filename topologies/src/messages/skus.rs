@@ -97,6 +97,9 @@ pub struct EntryReading {
     /// When commercetools generated the message.
     pub as_of: Timestamp,
     pub on_stock: i64,
+    /// What the message says it was before. Absent: it does not say, or messages before it are
+    /// missing.
+    pub old_on_stock: Option<i64>,
     /// Of the last message that told what is available, be it this one: some tell on stock alone
     /// (reorder point, out of stock, …). Absent: none told yet.
     pub carts: Option<CartHolds>,

@@ -35,7 +35,7 @@ pub struct EntryRow {
 }
 
 impl Format for EntryRow {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 }
 
 /// What the messages of an entry amount to.
@@ -58,6 +58,7 @@ struct Reading {
     sequence: u64,
     as_of: Timestamp,
     on_stock: i64,
+    old_on_stock: Option<i64>,
     cause: Cause,
 }
 
@@ -75,6 +76,7 @@ impl Entry {
         if head.payload_missing.is_some() {
             return Ok(Effect::Nothing);
         }
+        let mut old_on_stock = None;
         let (on_stock, available) = match head.message_type.as_str() {
             "InventoryEntryCreated" => {
                 let Created { inventory_entry: entry } = read(message)?;
@@ -88,6 +90,7 @@ impl Entry {
             "InventoryEntryQuantitySet" => {
                 let body: QuantitySet<'_> = read(message)?;
                 self.locate(body.sku, body.supply_channel);
+                old_on_stock = body.old_quantity_on_stock;
                 (body.new_quantity_on_stock, Some(body.new_available_quantity))
             }
             "InventoryEntryOutOfStock" => {
@@ -115,6 +118,7 @@ impl Entry {
             sequence: head.sequence,
             as_of: head.created_at,
             on_stock,
+            old_on_stock,
             cause: head.cause(),
         });
         Ok(Effect::Read)
@@ -143,6 +147,7 @@ impl EntryRow {
             sequence: reading.sequence,
             as_of: reading.as_of,
             on_stock: reading.on_stock,
+            old_on_stock: reading.old_on_stock.filter(|_| !self.sequence.has_gap()),
             carts: self.entry.carts,
             restockable_in_days: self.entry.restockable_in_days,
             expected_delivery: self.entry.expected_delivery,
@@ -303,6 +308,8 @@ struct StockLevels {
 struct QuantitySet<'a> {
     new_quantity_on_stock: i64,
     new_available_quantity: i64,
+    #[serde(default)]
+    old_quantity_on_stock: Option<i64>,
     #[serde(default, borrow)]
     sku: Option<Text<'a>>,
     #[serde(default, borrow)]

@@ -44,6 +44,11 @@ pub struct Rules {
     pub inv_onhand_per_mille: i64,
     pub orders: OrderRules,
     pub payments: PaymentRules,
+    /// How long units may wait that were told to be back in stock, until the warehouse says so.
+    pub restock_within_ms: i64,
+    pub restock_on: RestockOn,
+    /// Where lines without a supply channel are held. Absent: at the entry without a channel.
+    pub default_location: Option<String>,
     /// A drift that opens again within this is flapping.
     pub cool_down_ms: i64,
 }
@@ -70,6 +75,9 @@ impl Default for Rules {
             inv_onhand_per_mille: 10,
             orders: OrderRules::default(),
             payments: PaymentRules::default(),
+            restock_within_ms: 48 * HOUR_MS,
+            restock_on: RestockOn::default(),
+            default_location: None,
             cool_down_ms: HOUR_MS,
         }
     }
@@ -86,6 +94,7 @@ impl Rules {
             ("ct_release_ms", self.ct_release_ms),
             ("inv_onhand_units", self.inv_onhand_units),
             ("inv_onhand_per_mille", self.inv_onhand_per_mille),
+            ("restock_within_ms", self.restock_within_ms),
             ("cool_down_ms", self.cool_down_ms),
         ];
         let (orders, payments) = (self.orders.durations(), self.payments.durations());
@@ -172,6 +181,17 @@ pub enum TrackOnly {
     Oversold,
     /// As if a date had been promised.
     Backorder,
+}
+
+/// Who says that returned units are on the shelf again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestockOn {
+    /// A warehouse, by a delta with the reason `restock`.
+    #[default]
+    Warehouse,
+    /// commercetools' message that they are back in stock.
+    Message,
 }
 
 /// What commercetools' `quantityOnStock` stands for in this shop.

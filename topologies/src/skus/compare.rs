@@ -1,4 +1,4 @@
-//! INV_ONHAND and OVERSOLD: the comparators of a location, their drifts and cases.
+//! INV_ONHAND, OVERSOLD, INV_CT_OVERSTATED and INV_UNEXPLAINED_DELTA: the comparators of a location, their drifts and cases.
 
 use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
 
@@ -12,6 +12,7 @@ use crate::{
 use super::{
     COMMERCETOOLS, DriftKind,
     drift::{self, Action, Input, Past, Values, Watch},
+    ledger::Watched,
     records::{Drift, Entity, Side, SideTrace},
     site::Site,
     state::{DRIFTS, Drifts, SOURCES, Sources},
@@ -34,6 +35,7 @@ struct Told {
     first_seen: Timestamp,
     opened_at: Timestamp,
     resolved_at: Option<Timestamp>,
+    flaps: u32,
 }
 
 // === impl Site ===
@@ -41,9 +43,8 @@ struct Told {
 impl Site<'_, '_> {
     /// Both sides may have moved.
     pub fn compare(&mut self) -> Result<(), Rejection> {
-        let findings = [self.find_on_hand(), self.find_oversold()];
-        let watched = self.ledger.watched.on_hand || self.ledger.watched.oversold;
-        if !watched && findings.iter().all(|finding| !finding.differs) {
+        let findings = DriftKind::ALL.map(|kind| self.find(kind));
+        if !self.ledger.watched.any() && findings.iter().all(|finding| !finding.differs) {
             return Ok(());
         }
         let mut drifts = self.ctx.get(&DRIFTS, &self.on.at)?.unwrap_or_default();
@@ -72,10 +73,7 @@ impl Site<'_, '_> {
         kind: DriftKind,
         deadline: Timestamp,
     ) -> Result<(), Rejection> {
-        let finding = match kind {
-            DriftKind::OnHand => self.find_on_hand(),
-            DriftKind::Oversold => self.find_oversold(),
-        };
+        let finding = self.find(kind);
         let mut drifts = self.ctx.get(&DRIFTS, &self.on.at)?.unwrap_or_default();
         let cool_down_ms = self.settings.rules.cool_down_ms;
         let input = Input::Deadline { deadline, values: finding.values, cool_down_ms };
@@ -84,13 +82,39 @@ impl Site<'_, '_> {
     }
 
     fn keep_drifts(&mut self, drifts: &Drifts) -> Result<(), Rejection> {
-        self.ledger.watched.on_hand = !drifts.on_hand.is_at_rest();
-        self.ledger.watched.oversold = !drifts.oversold.is_at_rest();
+        self.ledger.watched = Watched {
+            on_hand: !drifts.on_hand.is_at_rest(),
+            oversold: !drifts.oversold.is_at_rest(),
+            overstated: !drifts.overstated.is_at_rest(),
+            unexplained: !drifts.unexplained.is_at_rest(),
+        };
         if *drifts == Drifts::default() {
             self.ctx.delete(&DRIFTS, &self.on.at)
         } else {
             self.ctx.put(&DRIFTS, &self.on.at, drifts)
         }
+    }
+
+    fn find(&self, kind: DriftKind) -> Finding {
+        match kind {
+            DriftKind::OnHand => self.find_on_hand(),
+            DriftKind::Oversold => self.find_oversold(),
+            DriftKind::Overstated => self.find_overstated(),
+            DriftKind::Unexplained => {
+                let unexplained = self.ledger.unexplained;
+                let values = Values { ours: unexplained.read, theirs: unexplained.expected };
+                Finding { kind, values, tolerance: 0, differs: unexplained.units != 0 }
+            }
+        }
+    }
+
+    fn find_overstated(&self) -> Finding {
+        let kind = DriftKind::Overstated;
+        let semantics = self.settings.rules.ct_stock_semantics;
+        let sides = self.ledger.on_stock(semantics);
+        let values = sides
+            .map_or(Values::default(), |sides| Values { ours: sides.read, theirs: sides.expected });
+        Finding { kind, values, tolerance: 0, differs: self.ledger.is_overstated(semantics) }
     }
 
     fn find_on_hand(&self) -> Finding {
@@ -102,7 +126,9 @@ impl Site<'_, '_> {
         let values = Values { ours: sides.read, theirs: sides.expected };
         let tolerance =
             drift::on_hand_tolerance(values, rules.inv_onhand_units, rules.inv_onhand_per_mille);
-        Finding { kind, values, tolerance, differs: sides.gap > tolerance }
+        // What INV_CT_OVERSTATED explains is told by that.
+        let explained = self.ledger.is_overstated(rules.ct_stock_semantics);
+        Finding { kind, values, tolerance, differs: sides.gap > tolerance && !explained }
     }
 
     fn find_oversold(&self) -> Finding {
@@ -119,8 +145,10 @@ impl Site<'_, '_> {
     /// wait for, only commercetools' settling.
     fn grace_ms(&mut self, kind: DriftKind) -> Result<i64, Rejection> {
         let settle_ms = self.settings.rules.settle_ms;
-        if kind == DriftKind::Oversold {
-            return Ok(settle_ms);
+        match kind {
+            DriftKind::Oversold | DriftKind::Unexplained => return Ok(settle_ms),
+            DriftKind::Overstated => return Ok(0),
+            DriftKind::OnHand => {}
         }
         let sources = self.ctx.get(&SOURCES, &self.on.at)?.unwrap_or_default();
         let flow = self.settings.flow(&sources.warehouse.flow);
@@ -160,7 +188,7 @@ impl Site<'_, '_> {
             Action::Resolved { first_seen, opened_at } => {
                 let (event, status) = ("DriftResolved", "resolved");
                 let resolved_at = Some(self.on.when);
-                let told = Told { event, status, first_seen, opened_at, resolved_at };
+                let told = Told { event, status, first_seen, opened_at, resolved_at, flaps: 0 };
                 let key = self.drift_key(kind)?;
                 self.tell_drift(&key, &finding, told)?;
                 self.clear_case(key)
@@ -173,7 +201,10 @@ impl Site<'_, '_> {
     fn drift_key(&mut self, kind: DriftKind) -> Result<CaseKey, Rejection> {
         let discriminator = match kind {
             DriftKind::Oversold => self.on.at.location.clone(),
-            DriftKind::OnHand => {
+            DriftKind::Unexplained => {
+                format!("{}:{COMMERCETOOLS}:{}", self.on.at.location, kind.field())
+            }
+            DriftKind::OnHand | DriftKind::Overstated => {
                 let sources = self.ctx.get(&SOURCES, &self.on.at)?.unwrap_or_default();
                 let system = sources.warehouse.system;
                 format!("{}:{COMMERCETOOLS}:{system}:{}", self.on.at.location, kind.field())
@@ -205,6 +236,7 @@ impl Site<'_, '_> {
             field: finding.kind.field(),
             sides: self.sides(finding, &sources, &orders),
             tolerance: finding.tolerance,
+            flaps: told.flaps,
             first_seen: Iso(told.first_seen),
             opened_at: Iso(told.opened_at),
             resolved_at: told.resolved_at.map(Iso),
@@ -226,9 +258,12 @@ impl Site<'_, '_> {
         orders: &'a super::state::Source,
     ) -> [Side<'a>; 2] {
         let platform_at = self.ledger.platform.map(|platform| platform.as_of);
-        let counted_at = self.ledger.physical.map(|physical| physical.as_of);
+        let counted_at = self.ledger.physical.as_ref().map(|physical| physical.as_of);
+        let counted_at = counted_at.filter(|_| finding.kind != DriftKind::Unexplained);
         let (ours, ours_at) = match finding.kind {
-            DriftKind::OnHand => (&sources.platform, platform_at),
+            DriftKind::OnHand | DriftKind::Overstated | DriftKind::Unexplained => {
+                (&sources.platform, platform_at)
+            }
             DriftKind::Oversold => (orders, Some(self.ledger.as_of)),
         };
         let (theirs, theirs_at) = match counted_at {
@@ -263,7 +298,11 @@ fn told(event: &'static str, watch: Watch) -> Told {
         Watch::Suspect { first_seen, .. } => (first_seen, first_seen),
         Watch::Rest(_) => (Timestamp::default(), Timestamp::default()),
     };
-    Told { event, status: "open", first_seen, opened_at, resolved_at: None }
+    let flaps = match watch {
+        Watch::Open { past, .. } => past.flaps,
+        Watch::Rest(_) | Watch::Suspect { .. } => 0,
+    };
+    Told { event, status: "open", first_seen, opened_at, resolved_at: None, flaps }
 }
 
 fn detail(finding: &Finding, watch: Watch) -> String {
@@ -271,6 +310,13 @@ fn detail(finding: &Finding, watch: Watch) -> String {
     let mut detail = match finding.kind {
         DriftKind::OnHand => format!("commercetools shows {ours} on stock, {theirs} expected"),
         DriftKind::Oversold => format!("{ours} units are due, {theirs} on hand"),
+        DriftKind::Overstated => format!(
+            "commercetools was set to {ours}, {theirs} are left beside what orders hold: units \
+             already sold are for sale"
+        ),
+        DriftKind::Unexplained => {
+            format!("commercetools' stock was {ours} before the change, {theirs} are explained")
+        }
     };
     if let Watch::Open { past: Past { flaps, .. }, .. } = watch
         && flaps > 0
@@ -287,6 +333,8 @@ impl Drifts {
         match kind {
             DriftKind::OnHand => &mut self.on_hand,
             DriftKind::Oversold => &mut self.oversold,
+            DriftKind::Overstated => &mut self.overstated,
+            DriftKind::Unexplained => &mut self.unexplained,
         }
     }
 }

@@ -31,6 +31,10 @@ pub struct Ledger {
     pub broken: bool,
     /// STALE_SNAPSHOT stands raised.
     pub stale: bool,
+    /// The platform shows what the warehouse counted, though orders have taken of it.
+    pub overstated: bool,
+    /// What the platform's own checkpoints do not explain (case 51).
+    pub unexplained: Unexplained,
     /// The greatest instant that any figure tells of.
     pub as_of: Timestamp,
     /// A counter of inputs that changed something, for deterministic ids.
@@ -40,12 +44,27 @@ pub struct Ledger {
 }
 
 impl Format for Ledger {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
+}
+
+/// Where a reading's old value was not what the one before, and the orders since, had left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unexplained {
+    pub units: i64,
+    /// The old value read last, and what it should have been.
+    pub read: i64,
+    pub expected: i64,
+    /// Orders between the two readings may still come and explain it.
+    pub after: Timestamp,
+    pub until: Timestamp,
 }
 
 /// What a warehouse counted, and what moved since.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Physical {
+    /// Who counted: one system at a time, the one that counted last.
+    pub system: String,
+    pub batch_id: Option<String>,
     pub quantity: i64,
     pub as_of: Timestamp,
     /// The sum of the movements after `as_of`.
@@ -125,6 +144,14 @@ pub enum Refill {
 pub struct Watched {
     pub on_hand: bool,
     pub oversold: bool,
+    pub overstated: bool,
+    pub unexplained: bool,
+}
+
+impl Watched {
+    pub fn any(&self) -> bool {
+        self.on_hand || self.oversold || self.overstated || self.unexplained
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +193,9 @@ pub struct OnStock {
     pub read: i64,
     /// By how much the sides differ under the kindest view of orders still settling.
     pub gap: i64,
+    /// What is read, by either view of these orders.
+    pub low: i64,
+    pub high: i64,
 }
 
 // === impl Ledger ===
@@ -235,7 +265,7 @@ impl Ledger {
 
     /// What the platform should show against what it shows. `None`: one side is not known.
     pub fn on_stock(&self, semantics: StockSemantics) -> Option<OnStock> {
-        self.physical?;
+        self.physical.as_ref()?;
         let platform = self.platform?;
         let on_hand = self.on_hand()?;
         let read = platform.on_stock_now();
@@ -252,7 +282,25 @@ impl Ledger {
             }
         };
         let gap = (low - expected).max(expected - high).max(0);
-        Some(OnStock { expected, read, gap })
+        Some(OnStock { expected, read, gap, low, high })
+    }
+
+    /// INV_CT_OVERSTATED (case 45): somebody set the platform to what is physically there, and the
+    /// units that orders hold are for sale again. Told only beside a warehouse's count: without
+    /// one the same reading may be a receipt.
+    pub fn judge_overstated(&mut self, semantics: StockSemantics) {
+        let sides = self.on_stock(semantics).filter(|_| semantics == StockSemantics::Sellable);
+        let held = self.totals.deducted;
+        self.overstated = sides.is_some_and(|sides| {
+            let surplus = sides.low - sides.expected..=sides.high - sides.expected;
+            held > 0 && *surplus.start() > 0 && surplus.contains(&held)
+        });
+    }
+
+    /// A lower reading ends it.
+    pub fn is_overstated(&self, semantics: StockSemantics) -> bool {
+        let sides = self.on_stock(semantics);
+        self.overstated && sides.is_some_and(|sides| sides.low > sides.expected)
     }
 
     /// Keeps the totals in step with a hold. `before` absent: the hold is new.
@@ -299,6 +347,30 @@ impl Share {
             waiting: if hold.waiting { hold.backordered } else { 0 },
             deducted: if hold.deducted > 0 { unshipped } else { 0 },
             open: i64::from(unshipped > 0),
+        }
+    }
+}
+
+// === impl Unexplained ===
+
+impl Unexplained {
+    /// A reading tells its old value too.
+    pub fn read(&mut self, old: i64, before: &Checkpoint, after: &Checkpoint) {
+        let expected = before.on_stock_now();
+        // Orders that still settled at either reading may be in it or not.
+        let most = expected + before.since.after_settling + after.since.before_settling;
+        let least = expected - before.since.before_settling;
+        let units = if (least..=most).contains(&old) { 0 } else { old - expected };
+        let units = self.units + units;
+        *self = Self { units, read: old, expected, after: before.as_of, until: after.as_of };
+    }
+
+    /// An order that the platform took off between the two readings came late.
+    pub fn explain(&mut self, ordered_at: Timestamp, deducted: i64) {
+        if self.units < 0 && ordered_at > self.after && ordered_at <= self.until {
+            let explained = deducted.min(-self.units);
+            self.units += explained;
+            self.expected -= explained;
         }
     }
 }

@@ -7,7 +7,7 @@
 //! - [`ledger`], [`place`], [`drift`]: the decisions, pure.
 //! - [`state`]: rows and keys. [`records`]: the shapes of outputs. [`view`]: what operators see.
 //! - `site`: a location while one input is handled. `target`, `stock`: what comes in.
-//!   `refill`: holds that wait. `reallocate`: holds that give units up. `compare`: the
+//!   `refill`: holds that wait. `returns`: units that come back. `reallocate`: holds that give units up. `compare`: the
 //!   comparators.
 
 use aplomb_state::{
@@ -32,6 +32,7 @@ pub mod place;
 mod reallocate;
 pub mod records;
 mod refill;
+mod returns;
 mod site;
 pub mod state;
 mod stock;
@@ -55,6 +56,9 @@ const QUANTITY_MAX: i64 = 1_000_000_000_000;
 const ON_HAND_TIMER: u8 = 1;
 const OVERSOLD_TIMER: u8 = 2;
 const RELEASE_TIMER: u8 = 3;
+const OVERSTATED_TIMER: u8 = 4;
+const UNEXPLAINED_TIMER: u8 = 5;
+const RESTOCK_TIMER: u8 = 6;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,6 +69,8 @@ pub struct Skus;
 enum DriftKind {
     OnHand,
     Oversold,
+    Overstated,
+    Unexplained,
 }
 
 // === impl Skus ===
@@ -80,6 +86,8 @@ impl Stage for Skus {
                 state::WAITING.definition(),
                 state::MOVES.definition(),
                 state::SOURCES.definition(),
+                state::TOLD.definition(),
+                state::RETURNS.definition(),
                 state::DRIFTS.definition(),
                 state::PROJECTS.definition(),
             ],
@@ -128,6 +136,9 @@ impl Stage for Skus {
         match kind {
             ON_HAND_TIMER => site.drift_deadline(DriftKind::OnHand, timer.deadline)?,
             OVERSOLD_TIMER => site.drift_deadline(DriftKind::Oversold, timer.deadline)?,
+            OVERSTATED_TIMER => site.drift_deadline(DriftKind::Overstated, timer.deadline)?,
+            UNEXPLAINED_TIMER => site.drift_deadline(DriftKind::Unexplained, timer.deadline)?,
+            RESTOCK_TIMER => site.restock_deadline(timer.deadline)?,
             _ => release_deadline(&mut site, timer.deadline)?,
         }
         site.close()
@@ -170,6 +181,9 @@ fn timer_cause(kind: u8, at: &LocationKey, deadline: Timestamp) -> Cause {
     let name = match kind {
         ON_HAND_TIMER => DriftKind::OnHand.code(),
         OVERSOLD_TIMER => DriftKind::Oversold.code(),
+        OVERSTATED_TIMER => DriftKind::Overstated.code(),
+        UNEXPLAINED_TIMER => DriftKind::Unexplained.code(),
+        RESTOCK_TIMER => returns::CODE,
         _ => "CT_RELEASE_PENDING",
     };
     let id = format!("t:{name}:{}:{}:{deadline}", at.actor, at.location);
@@ -191,10 +205,14 @@ fn checked(quantities: &[i64]) -> Result<(), Rejection> {
 // === impl DriftKind ===
 
 impl DriftKind {
+    const ALL: [Self; 4] = [Self::OnHand, Self::Oversold, Self::Overstated, Self::Unexplained];
+
     fn code(self) -> &'static str {
         match self {
             Self::OnHand => "INV_ONHAND",
             Self::Oversold => "OVERSOLD",
+            Self::Overstated => "INV_CT_OVERSTATED",
+            Self::Unexplained => "INV_UNEXPLAINED_DELTA",
         }
     }
 
@@ -202,6 +220,8 @@ impl DriftKind {
         match self {
             Self::OnHand => "quantityOnStock",
             Self::Oversold => "onHand",
+            Self::Overstated => "quantityOnStock",
+            Self::Unexplained => "oldQuantityOnStock",
         }
     }
 
@@ -209,6 +229,8 @@ impl DriftKind {
         match self {
             Self::OnHand => ON_HAND_TIMER,
             Self::Oversold => OVERSOLD_TIMER,
+            Self::Overstated => OVERSTATED_TIMER,
+            Self::Unexplained => UNEXPLAINED_TIMER,
         }
     }
 }

@@ -26,6 +26,9 @@ pub enum Event {
     Reallocated(i64, Promise),
     Released(i64),
     Shipped(i64),
+    /// Returned units are on the shelf again, or will never be.
+    Restocked(i64),
+    WrittenOff(i64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub struct Settled {
     pub wanted: Wanted,
     /// The change of what is physically there.
     pub moved: i64,
+    /// The change of what is told to be back in stock.
+    pub restocked: i64,
     pub released: i64,
     pub events: Vec<Event>,
 }
@@ -114,13 +119,15 @@ fn begin(target: &HoldTarget) -> Settled {
         shipped: buckets.shipped,
         cancelled: buckets.cancelled,
         returned: target.returned.max(0),
+        restocked: target.restocked.max(0),
+        unusable: target.unusable.max(0),
         mode: target.mode,
         deducted: if takes_stock { buckets.ordered } else { 0 },
         promise: Promise::None,
         waiting: false,
     };
     let wanted = Wanted { units: buckets.unshipped, returned: 0 };
-    Settled { hold, wanted, moved: 0, released: 0, events: Vec::new() }
+    Settled { hold, wanted, moved: 0, restocked: 0, released: 0, events: Vec::new() }
 }
 
 fn go_on(before: &Hold, target: &HoldTarget) -> Settled {
@@ -131,9 +138,16 @@ fn go_on(before: &Hold, target: &HoldTarget) -> Settled {
         shipped: buckets.shipped,
         cancelled: buckets.cancelled,
         returned: target.returned.max(0),
+        restocked: target.restocked.max(0),
+        unusable: target.unusable.max(0),
         ..before.clone()
     };
     let mut events = Vec::new();
+    let (restocked, unusable) =
+        (hold.restocked - before.restocked, hold.unusable - before.unusable);
+    if unusable > 0 {
+        events.push(Event::WrittenOff(unusable));
+    }
     let shipped = buckets.shipped - before.shipped;
     if shipped > 0 {
         take(&mut hold, shipped.min(before.reserved + before.backordered), Bucket::Reserved);
@@ -152,7 +166,7 @@ fn go_on(before: &Hold, target: &HoldTarget) -> Settled {
         hold.promise = Promise::None;
         hold.waiting = false;
     }
-    Settled { hold, wanted, moved: -shipped, released, events }
+    Settled { hold, wanted, moved: -shipped, restocked, released, events }
 }
 
 #[derive(Clone, Copy)]

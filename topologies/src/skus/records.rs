@@ -46,6 +46,8 @@ impl<'a> InventoryEvent<'a> {
             }
             Event::Released(quantity) => ("InventoryReleased", quantity, None, None),
             Event::Shipped(quantity) => ("InventoryShipped", quantity, None, None),
+            Event::Restocked(quantity) => ("InventoryRestocked", quantity, None, None),
+            Event::WrittenOff(quantity) => ("InventoryWrittenOff", quantity, None, None),
         };
         Self {
             kind,
@@ -175,10 +177,18 @@ pub struct Drift<'a> {
     pub field: &'static str,
     pub sides: [Side<'a>; 2],
     pub tolerance: i64,
+    /// How often it opened again within the cool-down, in a row.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub flaps: u32,
     pub first_seen: Iso,
     pub opened_at: Iso,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Iso>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(flaps: &u32) -> bool {
+    *flaps == 0
 }
 
 #[derive(Serialize)]

@@ -5,13 +5,13 @@ use aplomb_state::{
     codec::Format,
     ids::Timestamp,
     record::Trace,
-    store::{KeyValue, StoreKey},
+    store::{Expiring, KeyValue, StoreKey},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::messages::skus::{Cause, InventoryMode};
 
-use super::{drift::Watch, ledger::Ledger};
+use super::{drift::Watch, ledger::Ledger, returns::Returns};
 
 /// One per (sku, location): figures and totals.
 pub const LEDGER: KeyValue<LocationKey, Ledger> = KeyValue::new("ledger");
@@ -22,8 +22,12 @@ pub const HOLDS: KeyValue<HoldKey, Hold> = KeyValue::new("holds");
 pub const WAITING: KeyValue<HoldKey, Waiting> = KeyValue::new("waiting");
 /// Movements of physical stock, to be counted again on top of a snapshot older than they are.
 pub const MOVES: KeyValue<[u8], Move> = KeyValue::new("moves");
+/// Deltas that were told, by actor, system and event: each counts once, whatever instant it names.
+pub const TOLD: Expiring<[u8], Told> = Expiring::new("told");
 /// Where the figures came from. Read and written with readings only, never with orders.
 pub const SOURCES: KeyValue<LocationKey, Sources> = KeyValue::new("sources");
+/// One per location with units that are to be back in stock and are not.
+pub const RETURNS: KeyValue<LocationKey, Returns> = KeyValue::new("returns");
 /// One per location with a suspect, open or recent drift.
 pub const DRIFTS: KeyValue<LocationKey, Drifts> = KeyValue::new("drifts");
 /// One per project: what is known of all its skus.
@@ -58,6 +62,9 @@ pub struct Hold {
     pub shipped: i64,
     pub cancelled: i64,
     pub returned: i64,
+    /// Of the returned, as told.
+    pub restocked: i64,
+    pub unusable: i64,
     pub mode: InventoryMode,
     /// What commercetools took off its on stock when the order was created.
     pub deducted: i64,
@@ -67,7 +74,7 @@ pub struct Hold {
 }
 
 impl Format for Hold {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 /// When backordered units can come.
@@ -93,6 +100,13 @@ impl Promise {
 pub struct Waiting;
 
 impl Format for Waiting {
+    const VERSION: u8 = 1;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told;
+
+impl Format for Told {
     const VERSION: u8 = 1;
 }
 
@@ -138,10 +152,12 @@ pub struct Entry {
 pub struct Drifts {
     pub on_hand: Watch,
     pub oversold: Watch,
+    pub overstated: Watch,
+    pub unexplained: Watch,
 }
 
 impl Format for Drifts {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,12 +12,19 @@ use crate::{
 use super::{
     COMMERCETOOLS, checked,
     ledger::{Checkpoint, Physical, Restock, Since},
+    returns::Restocked,
     site::{Occasion, Site},
-    state::{Entry, HOLDS, HoldKey, LocationKey, SOURCES, Source, Sources, before_instant},
+    state::{
+        Entry, HOLDS, HoldKey, LocationKey, SOURCES, Source, Sources, TOLD, Told, before_instant,
+    },
 };
 
+/// As long as the feed keeps its records, one may come again.
+const TOLD_KEEP_MS: i64 = 30 * 86_400_000;
 /// The warehouse's word for a movement that belongs to a delivery.
 const SHIPMENT: &str = "shipment";
+/// The warehouse's word for returned units on the shelf again.
+const RESTOCK: &str = "restock";
 
 pub fn read_entry(
     ctx: &mut Context<'_>,
@@ -35,6 +42,7 @@ pub fn read_entry(
     if sources.entry.as_ref().is_some_and(|known| !entry.follows(known)) {
         return Ok(());
     }
+    let same_entry = sources.entry.as_ref().is_some_and(|known| known.id == entry.id);
     sources.entry = Some(entry);
     sources.platform = source(ctx, COMMERCETOOLS, &reading.cause);
     ctx.put(&SOURCES, &at, &sources)?;
@@ -56,7 +64,11 @@ pub fn read_entry(
         since: Since::default(),
     };
     site.count_ordered(&mut checkpoint)?;
+    if let (Some(before), Some(old)) = (&before, reading.old_on_stock.filter(|_| same_entry)) {
+        site.ledger.unexplained.read(old, before, &checkpoint);
+    }
     site.ledger.platform = Some(checkpoint);
+    site.ledger.judge_overstated(settings.rules.ct_stock_semantics);
     let risen = before.map_or(0, |before| checkpoint.on_stock_now() - before.on_stock_now());
     if risen > 0 {
         site.ledger.releases.put_back(reading.as_of, risen);
@@ -123,8 +135,12 @@ fn read_snapshot(
     let warehouse = source_of_feed(ctx, &stock);
     let on = Occasion::new(at, stock.cause, stock.as_of);
     let mut site = Site::open(ctx, settings, on)?;
-    let last = site.ledger.physical;
-    if let Some(last) = last.filter(|last| stock.as_of < last.as_of) {
+    let last = site.ledger.physical.clone();
+    if let Some(last) = last.as_ref().filter(|last| stock.as_of < last.as_of) {
+        if last.system != stock.system {
+            // Another system counts here, and did so later.
+            return Ok(());
+        }
         site.ledger.stale = true;
         let detail = format!(
             "a snapshot of {} as of {} came after the one as of {}",
@@ -135,17 +151,28 @@ fn read_snapshot(
         site.raise("STALE_SNAPSHOT", detail)?;
         return site.close();
     }
-    if last.is_some_and(|last| (last.as_of, last.quantity) == (stock.as_of, stock.quantity)) {
-        return Ok(());
-    }
-    let moved = site.moved_after(stock.as_of)?;
-    let counted = Physical { quantity: stock.quantity, as_of: stock.as_of, moved };
-    site.ledger.physical = Some(counted);
-    site.ledger.as_of = site.ledger.as_of.max(stock.as_of);
     if site.ledger.stale {
         site.ledger.stale = false;
         site.clear("STALE_SNAPSHOT")?;
     }
+    let is_known = |last: Physical| {
+        let known = (last.as_of, last.system.as_str(), last.batch_id.as_deref());
+        known == (stock.as_of, stock.system.as_str(), stock.batch_id.as_deref())
+    };
+    if last.is_some_and(is_known) {
+        // The same count again, be it with another quantity: the first is kept.
+        return site.close();
+    }
+    let moved = site.moved_after(stock.as_of)?;
+    site.ledger.physical = Some(Physical {
+        system: stock.system,
+        batch_id: stock.batch_id,
+        quantity: stock.quantity,
+        as_of: stock.as_of,
+        moved,
+    });
+    site.ledger.as_of = site.ledger.as_of.max(stock.as_of);
+    site.ledger.judge_overstated(settings.rules.ct_stock_semantics);
     site.keep_warehouse(warehouse)?;
     site.close()
 }
@@ -166,12 +193,27 @@ fn read_delta(
         return Err(Rejection::new("CONTRACT_VIOLATION", rule, "a stock delta needs an eventId"));
     };
     let id = format!("{}/{event_id}", stock.system);
+    let told = [actor.as_bytes(), b"\0", id.as_bytes()].concat();
+    if ctx.get_expiring(&TOLD, told.as_slice())?.is_some() {
+        return Ok(());
+    }
+    let until = ctx.now().plus_ms(TOLD_KEEP_MS);
+    ctx.put_expiring(&TOLD, told.as_slice(), &Told, until)?;
+    let restock = (stock.reason.as_deref() == Some(RESTOCK)).then(|| Restocked {
+        at: stock.as_of,
+        units: stock.quantity,
+        order_number: stock.order_number.clone(),
+        line_id: stock.line_id.clone(),
+    });
     let at = LocationKey::new(actor, stock.location.as_str());
     let warehouse = source_of_feed(ctx, &stock);
     let on = Occasion::new(at, stock.cause, stock.as_of);
     let mut site = Site::open(ctx, settings, on)?;
     let before = site.ledger.on_hand();
-    site.move_stock(stock.as_of, &id, stock.quantity)?;
+    let is_new = site.move_stock(stock.as_of, &id, stock.quantity)?;
+    if let Some(restock) = restock.filter(|restock| is_new && restock.units > 0) {
+        site.restocked(restock)?;
+    }
     if site.ledger.on_hand() != before {
         site.ledger.as_of = site.ledger.as_of.max(stock.as_of);
         site.keep_warehouse(warehouse)?;

@@ -27,6 +27,7 @@ pub fn handle(
     target: HoldTarget,
 ) -> Result<(), Rejection> {
     checked(&[target.ordered, target.cancelled, target.shipped, target.returned])?;
+    checked(&[target.restocked, target.unusable])?;
     let at = LocationKey::new(actor, target.location.as_str());
     let key = HoldKey {
         at: at.clone(),
@@ -40,7 +41,8 @@ pub fn handle(
     let on = Occasion::new(at, target.cause, target.as_of);
     let mut site = Site::open(ctx, settings, on)?;
     site.ledger.as_of = site.ledger.as_of.max(target.as_of);
-    site.apply(&key, before.as_ref(), settled)?;
+    let order_number = target.order_number.as_deref();
+    site.apply(&key, before.as_ref(), settled, order_number)?;
     site.close()
 }
 
@@ -52,8 +54,9 @@ impl Site<'_, '_> {
         key: &HoldKey,
         before: Option<&Hold>,
         settled: Settled,
+        order_number: Option<&str>,
     ) -> Result<(), Rejection> {
-        let Settled { mut hold, wanted, moved, released, mut events } = settled;
+        let Settled { mut hold, wanted, moved, restocked, released, mut events } = settled;
         self.ledger.absorb(before, &hold);
         if before.is_none() {
             self.count_deducted(key.ordered_at, &hold);
@@ -61,6 +64,9 @@ impl Site<'_, '_> {
         if moved != 0 && self.settings.rules.shipments_from == COMMERCETOOLS {
             let id = format!("hold/{}/{}/{}", key.order_id, key.line_id, hold.target);
             self.move_stock(self.on.when, &id, moved)?;
+        }
+        if restocked != 0 {
+            events.extend(self.back_in_stock(key, order_number, hold.target, restocked)?);
         }
         if released > 0 && hold.deducted > 0 {
             self.await_release(released);
@@ -79,6 +85,7 @@ impl Site<'_, '_> {
         if let Some(platform) = &mut self.ledger.platform {
             platform.count(ordered_at, hold.deducted, hold.mode, settle_ms);
         }
+        self.ledger.unexplained.explain(ordered_at, hold.deducted);
     }
 
     /// Waits for the platform to put back what was released (case 18).
@@ -90,28 +97,30 @@ impl Site<'_, '_> {
         }
     }
 
-    /// Physical stock moved at `when`. Counts on top of a snapshot only if that is older.
+    /// Physical stock moved at `when`. Counts on top of a snapshot only if that is older. `false`:
+    /// nobody counts, or the movement is known.
     pub fn move_stock(
         &mut self,
         when: Timestamp,
         id: &str,
         quantity: i64,
-    ) -> Result<(), Rejection> {
+    ) -> Result<bool, Rejection> {
         if !self.is_counted_somewhere() {
-            return Ok(());
+            return Ok(false);
         }
         let key = state::move_key(&self.on.at, when, id);
         if self.ctx.get(&MOVES, key.as_slice())?.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         self.forget_moves(when)?;
         if let Some(physical) = &mut self.ledger.physical {
             if when <= physical.as_of {
-                return Ok(());
+                return Ok(true);
             }
             physical.moved += quantity;
         }
-        self.ctx.put(&MOVES, key.as_slice(), &Move { quantity })
+        self.ctx.put(&MOVES, key.as_slice(), &Move { quantity })?;
+        Ok(true)
     }
 
     /// Without a warehouse feed nobody will ask for movements.
@@ -122,7 +131,7 @@ impl Site<'_, '_> {
 
     /// Two old movements go with every new one, so their number stays bounded without a sweep.
     fn forget_moves(&mut self, when: Timestamp) -> Result<(), Rejection> {
-        let counted = self.ledger.physical.map(|physical| physical.as_of);
+        let counted = self.ledger.physical.as_ref().map(|physical| physical.as_of);
         let horizon = counted.unwrap_or_else(|| when.minus_ms(MOVES_KEEP_MS));
         let oldest = self.ctx.scan(&MOVES, &self.on.at.bytes(), None, 2)?;
         for (key, _) in oldest {

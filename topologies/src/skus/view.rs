@@ -139,7 +139,7 @@ fn location<'a>(
     Ok(Location {
         location: &at.location,
         availability: Availability::of(at, &ledger.figures(), ledger.as_of),
-        physical: ledger.physical.map(|physical| Count {
+        physical: ledger.physical.as_ref().map(|physical| Count {
             quantity: physical.quantity,
             moved_since: physical.moved,
             as_of: Iso(physical.as_of),

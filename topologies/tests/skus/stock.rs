@@ -184,11 +184,11 @@ fn case_58_no_drift_before_the_next_checkpoint() {
     settled.extend([(Read(reading(700, 80)), vec![]), (Until(900), vec![])]);
     Scenario { name: "order first, then in the reading", settings: WAREHOUSE, steps: settled }
         .play();
-    let mut missing = order_first;
+    let mut missing = order_first.clone();
     // At the next checkpoint it must be in it.
     missing.extend([
-        (Read(reading(700, 100)), vec![]),
-        (Until(711), vec!["DriftOpened INV_ONHAND 100:80", "raise INV_ONHAND"]),
+        (Read(reading(700, 99)), vec![]),
+        (Until(711), vec!["DriftOpened INV_ONHAND 99:80", "raise INV_ONHAND"]),
         (
             Read(reading(720, 81)),
             vec!["DriftResolved INV_ONHAND 81:80", "closed", "clear INV_ONHAND"],
@@ -196,6 +196,17 @@ fn case_58_no_drift_before_the_next_checkpoint() {
     ]);
     Scenario { name: "order first, never in a reading", settings: WAREHOUSE, steps: missing }
         .play();
+    let mut overwritten = order_first;
+    // All of what was counted: what the order holds is for sale again (case 45).
+    overwritten.extend([
+        (Read(reading(700, 100)), vec![]),
+        (Until(701), vec!["DriftOpened INV_CT_OVERSTATED 100:80", "raise INV_CT_OVERSTATED"]),
+        (
+            Read(reading(720, 80)),
+            vec!["DriftResolved INV_CT_OVERSTATED 80:80", "closed", "clear INV_CT_OVERSTATED"],
+        ),
+    ]);
+    Scenario { name: "the count overwrites it", settings: WAREHOUSE, steps: overwritten }.play();
     let mut reading_first = start();
     reading_first.extend([
         (Read(reading(65, 100)), vec![]),

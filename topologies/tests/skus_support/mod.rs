@@ -187,6 +187,7 @@ pub fn reading(seconds: i64, on_stock: i64) -> EntryReading {
         sequence: 1,
         as_of: at(seconds),
         on_stock,
+        old_on_stock: None,
         carts: carts(seconds, 0),
         restockable_in_days: None,
         expected_delivery: None,

@@ -413,7 +413,7 @@ impl Line {
             line_id: line.line_id.clone(),
             sku: line.sku.clone(),
             product_id: line.product_id.clone(),
-            location: line.location.clone(),
+            location: line.location.clone().or_else(|| rules.default_location.clone()),
             mode: line.mode,
             physical: line.product_type.as_ref().is_none_or(|kind| !digital.contains(kind)),
             ordered: line.quantity,

@@ -12,6 +12,8 @@ fn hold(reserved: i64, backordered: i64) -> Hold {
         shipped: 0,
         cancelled: 0,
         returned: 0,
+        restocked: 0,
+        unusable: 0,
         mode: InventoryMode::ReserveOnOrder,
         deducted: reserved + backordered,
         promise: Promise::None,
@@ -30,7 +32,7 @@ fn at(seconds: i64) -> Timestamp {
 
 /// A ledger with one hold of `reserved` units.
 fn ledger(physical: Option<i64>, platform: Option<Checkpoint>, reserved: i64) -> Ledger {
-    let quantity = |quantity| Physical { quantity, as_of: at(100), moved: 0 };
+    let quantity = |quantity| Physical { quantity, as_of: at(100), ..Physical::default() };
     let mut ledger = Ledger { physical: physical.map(quantity), platform, ..Ledger::default() };
     ledger.absorb(None, &hold(reserved, 0));
     ledger
@@ -83,7 +85,8 @@ fn oversold_is_short_without_a_promise_or_reserved_beyond_what_is_there() {
         ("7 waiting", None, waiting, false),
     ];
     for (case, on_hand, hold, expected) in rows {
-        let physical = on_hand.map(|quantity| Physical { quantity, as_of: at(1), moved: 0 });
+        let physical =
+            on_hand.map(|quantity| Physical { quantity, as_of: at(1), ..Physical::default() });
         let mut ledger = Ledger { physical, ..Ledger::default() };
         ledger.absorb(None, &hold);
         assert_eq!(ledger.oversold(), expected, "{case}");

@@ -18,6 +18,8 @@ fn hold(buckets: Buckets) -> Hold {
         shipped,
         cancelled,
         returned: 0,
+        restocked: 0,
+        unusable: 0,
         mode: InventoryMode::ReserveOnOrder,
         deducted: ordered,
         promise: Promise::None,
