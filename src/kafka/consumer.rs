@@ -205,7 +205,7 @@ impl Consumer for KafkaConsumer {
             }
             self.start_due()?;
             self.inputs.iter_mut().for_each(Input::fill);
-            if is_over || self.inputs.iter().any(Input::is_ready) {
+            if is_over || self.inputs.iter().any(Input::is_news) {
                 return Ok(None);
             }
             let is_due = self.inputs.iter().any(|input| input.state == State::Due);
@@ -274,6 +274,7 @@ impl Consumer for KafkaConsumer {
     fn head(&mut self, partition: &TopicPartition) -> Result<Option<Head>, Error> {
         let Some(input) = self.input(partition) else { return Ok(None) };
         input.fill();
+        input.shown = true;
         if let Some(error) = &input.failed {
             return Err(error.clone());
         }

@@ -31,6 +31,8 @@ pub struct Input {
     /// Everything below was seen: `next`, or past control records and gaps behind it.
     pub reached: i64,
     pub head: Option<Message>,
+    /// The head was shown to the worker, which may have its reasons to leave it.
+    pub shown: bool,
     /// Why nothing more can be read. Stays until the partition is started anew.
     pub failed: Option<Error>,
     queue: Queue,
@@ -54,6 +56,7 @@ impl Input {
             next: 0,
             reached: 0,
             head: None,
+            shown: false,
             failed: None,
             queue,
         };
@@ -65,6 +68,11 @@ impl Input {
         self.partition.partition == partition.partition
             && (Arc::ptr_eq(&self.partition.topic, &partition.topic)
                 || self.partition.topic == partition.topic)
+    }
+
+    /// Something is there that nobody has looked at yet.
+    pub fn is_news(&self) -> bool {
+        self.failed.is_some() || (self.head.is_some() && !self.shown)
     }
 
     pub fn is_ready(&self) -> bool {
@@ -127,9 +135,12 @@ impl Input {
     /// Looks for the next record, if none is at hand.
     pub fn fill(&mut self) {
         while self.state == State::Started && !self.is_ready() {
-            let Some(message) = self.queue.message(Duration::ZERO) else { return };
+            let Some(message) = self.queue.next() else { return };
             match message.kind() {
-                Kind::Record if message.offset() >= self.next => self.head = Some(message),
+                Kind::Record if message.offset() >= self.next => {
+                    self.head = Some(message);
+                    self.shown = false;
+                }
                 Kind::Record => {}
                 Kind::End => self.reached = self.reached.max(message.offset()),
                 Kind::Failed(failure) => self.on_failure(&failure, message.offset()),

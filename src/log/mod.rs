@@ -152,8 +152,9 @@ pub trait Consumer {
     /// the revocation that follows was answered.
     fn subscribe(&mut self, topics: &[Arc<str>]) -> Result<(), Error>;
 
-    /// Serves the group and waits at most `wait` for an event or a record in any started
-    /// partition. Must be called often, also while nothing is read.
+    /// Serves the group and waits at most `wait` for an event or, in any started partition, for a
+    /// record that [`Consumer::head`] has not shown yet. Must be called often, also while nothing
+    /// is read.
     fn poll(&mut self, wait: Duration) -> Result<Option<GroupEvent>, Error>;
 
     /// Answers [`GroupEvent::Assigned`]. The partitions are held: nothing is fetched from them

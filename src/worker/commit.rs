@@ -1,7 +1,8 @@
 //! Ending a transaction, and what may only happen after the broker acknowledged it.
 //!
 //! The order is the protocol; each step's failure is an error of the whole transaction:
-//! group metadata → changelogs and position records → input offsets → drain → end → stores.
+//! group metadata → last records of compacted outputs → changelogs and position records → input
+//! offsets → drain → end → stores.
 //!
 //! Invariant `OFFSET-RISES`: a committed offset never goes back, and stays in its generation.
 
@@ -102,6 +103,7 @@ impl<L: Log> Worker<L> {
                 producer.drain(super::REQUEST_WAIT)?;
             }
         }
+        self.send_latest()?;
         self.send_changelogs()?;
         let mut offsets = self.offsets();
         offsets.extend(first);

@@ -14,6 +14,7 @@
 mod commit;
 mod external;
 mod group;
+mod latest;
 mod opening;
 mod pending;
 pub(crate) mod process;
@@ -127,6 +128,7 @@ struct Transaction {
     begun: Timestamp,
     bytes: usize,
     done: Done,
+    latest: latest::Latest,
     /// It says what tasks have to say before their first record.
     announces: bool,
 }

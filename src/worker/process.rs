@@ -11,9 +11,12 @@ use aplomb_state::{
     record::{External, Header, Trace},
 };
 
-use super::{Done, Transaction, Worker};
+use super::{
+    Done, Transaction, Worker,
+    latest::{self, Held, Latest},
+};
 use crate::{
-    application::Application,
+    application::{Application, OutputTopic},
     log::{self, Consumer, Fetched, Log, Producer, ToSend},
     names,
     task::{Running, State, Task},
@@ -186,7 +189,8 @@ impl<L: Log> Worker<L> {
         };
         producer.begin()?;
         let (begun, done) = (self.clock.now(), Done::default());
-        self.transaction = Some(Transaction { begun, bytes: 0, done, announces: false });
+        let latest = Latest::default();
+        self.transaction = Some(Transaction { begun, bytes: 0, done, latest, announces: false });
         Ok(())
     }
 
@@ -213,8 +217,8 @@ impl<L: Log> Worker<L> {
         Ok(true)
     }
 
-    /// Moves the outbox of a task to the producer. `false`: its queue is full, the rest waits; the
-    /// handler is not run again.
+    /// Moves the outbox of a task to the producer, and to what waits for the commit. `false`: its
+    /// queue is full, the rest waits; the handler is not run again.
     fn send_effects(&mut self, index: usize) -> Result<bool, log::Error> {
         let Some(Task { state: State::Running(running), id, .. }) = self.tasks.get_mut(index)
         else {
@@ -230,6 +234,15 @@ impl<L: Log> Worker<L> {
             cause.clear();
             let place = Place { id, offset: running.input, effect: running.sent };
             place.write(cause);
+            if let Some(output) = latest::compacted(&application.topology, effect)
+                && let Some(transaction) = &mut self.transaction
+            {
+                let effect = running.fold.outbox_mut().take(running.sent);
+                let latest = &mut transaction.latest;
+                effect.into_iter().for_each(|effect| latest.hold(output, effect, cause));
+                running.sent += 1;
+                continue;
+            }
             if !send_effect(producer, application, &id.input, effect, cause)? {
                 if mutation::is_on(Mutation::HeldBackForgotten) {
                     break;
@@ -242,6 +255,30 @@ impl<L: Log> Worker<L> {
         running.fold.outbox_mut().clear();
         running.sent = 0;
         Ok(true)
+    }
+
+    /// Writes what the transaction holds for compacted outputs.
+    pub(super) fn send_latest(&mut self) -> Result<(), log::Error> {
+        let Some(transaction) = &mut self.transaction else { return Ok(()) };
+        let held = transaction.latest.take();
+        if mutation::is_on(Mutation::LatestForgotten) {
+            return Ok(());
+        }
+        let Some(producer) = &mut self.producer else {
+            return Err(super::own_error(log::Class::Abort, "the producer is gone"));
+        };
+        let application = &self.application;
+        for Held { output, effect, cause } in &held {
+            let Some(OutputTopic { topic, partitions }) =
+                application.outputs.get(usize::from(*output))
+            else {
+                continue;
+            };
+            let headers = headers_of(effect, cause);
+            let partition = partition_of(&effect.key, *partitions);
+            send_now(producer, &to_send(topic, partition, effect, &headers))?;
+        }
+        Ok(())
     }
 }
 
@@ -326,18 +363,8 @@ fn send_effect<P: Producer>(
     effect: &Effect,
     cause: &str,
 ) -> Result<bool, log::Error> {
-    let mut headers = Vec::with_capacity(effect.headers.len() + 1);
-    headers.extend(effect.headers.iter().map(|(name, value)| (name.as_ref(), value.as_slice())));
-    headers.push((names::CAUSE_HEADER, cause.as_bytes()));
-    let record = |topic, partition| ToSend {
-        topic,
-        partition,
-        timestamp: None,
-        key: (!effect.key.is_empty()).then_some(effect.key.as_slice()),
-        value: effect.value.as_deref(),
-        headers: &headers,
-        receipt: 0,
-    };
+    let headers = headers_of(effect, cause);
+    let record = |topic, partition| to_send(topic, partition, effect, &headers);
     match destination(application, own, effect) {
         Some(Destination::One(topic, partition)) => offer(producer, &record(topic, partition)),
         Some(Destination::All(topic)) => {
@@ -347,6 +374,31 @@ fn send_effect<P: Producer>(
             Ok(true)
         }
         None => Err(super::own_error(log::Class::Fatal, "an effect without a topic")),
+    }
+}
+
+/// The effect's own, and where it came from.
+fn headers_of<'a>(effect: &'a Effect, cause: &'a str) -> Vec<(&'a str, &'a [u8])> {
+    let mut headers = Vec::with_capacity(effect.headers.len() + 1);
+    headers.extend(effect.headers.iter().map(|(name, value)| (name.as_ref(), value.as_slice())));
+    headers.push((names::CAUSE_HEADER, cause.as_bytes()));
+    headers
+}
+
+fn to_send<'a>(
+    topic: &'a Arc<str>,
+    partition: i32,
+    effect: &'a Effect,
+    headers: &'a [(&'a str, &'a [u8])],
+) -> ToSend<'a> {
+    ToSend {
+        topic,
+        partition,
+        timestamp: None,
+        key: (!effect.key.is_empty()).then_some(effect.key.as_slice()),
+        value: effect.value.as_deref(),
+        headers,
+        receipt: 0,
     }
 }
 

@@ -51,6 +51,14 @@ impl Outbox {
         &self.effects
     }
 
+    /// Moves one out. Its place stays, empty, so that the others keep theirs.
+    pub fn take(&mut self, index: usize) -> Option<Effect> {
+        let place = self.effects.get_mut(index)?;
+        let target = place.target;
+        let empty = Effect { target, key: Vec::new(), value: None, headers: Vec::new() };
+        Some(std::mem::replace(place, empty))
+    }
+
     pub fn clear(&mut self) {
         self.effects.clear();
         self.bytes = 0;

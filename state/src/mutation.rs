@@ -60,12 +60,14 @@ pub enum Mutation {
     OverlayKeptAfterAbort,
     /// The effects that a full queue held back are forgotten.
     HeldBackForgotten,
+    /// What a transaction holds for compacted outputs is forgotten at its commit.
+    LatestForgotten,
     /// A changelog that has lost records is read as if it were whole.
     LossOverlooked,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ApplyBeforeCommit,
         Self::NoSavepoint,
         Self::OutputBeforeSavepoint,
@@ -92,6 +94,7 @@ impl Mutation {
         Self::PositionNotLogged,
         Self::OverlayKeptAfterAbort,
         Self::HeldBackForgotten,
+        Self::LatestForgotten,
         Self::LossOverlooked,
     ];
 }

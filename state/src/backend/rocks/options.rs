@@ -98,7 +98,6 @@ impl Memory {
         let mut options = Options::default();
         options.set_block_based_table_factory(&table);
         options.set_compression_type(DBCompressionType::Lz4);
-        options.set_bottommost_compression_type(DBCompressionType::Zstd);
         options.set_level_compaction_dynamic_level_bytes(true);
         options.set_write_buffer_size(self.budget.write_buffer_bytes());
         // Many columns hold little: an arena block of the default size each would be the budget.
