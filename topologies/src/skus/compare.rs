@@ -1,4 +1,5 @@
-//! INV_ONHAND, OVERSOLD, INV_CT_OVERSTATED and INV_UNEXPLAINED_DELTA: the comparators of a location, their drifts and cases.
+//! The comparators of a location, with their drifts and cases: INV_ONHAND, OVERSOLD,
+//! INV_CT_OVERSTATED and INV_UNEXPLAINED_DELTA.
 
 use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
 

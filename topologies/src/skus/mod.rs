@@ -7,8 +7,8 @@
 //! - [`ledger`], [`place`], [`drift`]: the decisions, pure.
 //! - [`state`]: rows and keys. [`records`]: the shapes of outputs. [`view`]: what operators see.
 //! - `site`: a location while one input is handled. `target`, `stock`: what comes in.
-//!   `refill`: holds that wait. `returns`: units that come back. `reallocate`: holds that give units up. `compare`: the
-//!   comparators.
+//!   `refill`: holds that wait. `returns`: units that come back. `reallocate`: holds that give
+//!   units up. `compare`: the comparators.
 
 use aplomb_state::{
     context::Context,

@@ -1,4 +1,5 @@
-//! Units that were returned and are told to be back in stock: they count once they are on the shelf.
+//! Units that were returned and are told to be back in stock: they count once they are on the
+//! shelf.
 //!
 //! commercetools tells that a return is BackInStock and changes no stock. Whether the units are
 //! really there the warehouse says, by a delta with the reason `restock`; either may come first.
