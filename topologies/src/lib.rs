@@ -17,7 +17,7 @@
 //! - [`skus`]: one actor per sku: holds, stock, availability, drift.
 //! - [`cases`]: one actor per exception: opened, counted, cleared, reopened.
 //! - [`messages`]: what the actors tell each other. [`settings`]: flow contracts and rules.
-//! - [`codes`]: the exception taxonomy. [`exceptions`]: how stages raise, clear and reject.
+//! - [`drifts`]: the records of drifts. [`codes`]: the exception taxonomy. [`exceptions`]: how stages raise, clear and reject.
 //! - [`outputs`]: topics, headers and ids of what is written. [`time`]: ISO 8601.
 
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use aplomb_state::{ids::FoldVersion, stage::Settings, topology::Topology};
 
 pub mod cases;
 pub mod codes;
+pub mod drifts;
 pub mod exceptions;
 pub mod intake;
 pub mod message_types;

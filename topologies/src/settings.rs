@@ -44,6 +44,13 @@ pub struct Flow {
     /// for itself.
     #[serde(default)]
     pub locations: BTreeMap<String, String>,
+    /// What a status of the system's orders goes with. A status that is not in here breaks the
+    /// contract.
+    #[serde(default)]
+    pub statuses: BTreeMap<String, StatusRule>,
+    /// In front of the system's order numbers, and not part of them.
+    #[serde(default)]
+    pub order_number_prefix: Option<String>,
     /// How often the system sends at the latest.
     #[serde(default)]
     pub feed_interval_ms: Option<i64>,
@@ -60,6 +67,16 @@ pub enum FlowKind {
     Commercetools,
     /// `sor.<system>.stock.v1`.
     Stock,
+    /// `sor.<system>.order.v1`.
+    Order,
+}
+
+/// The states of an order beside which a system's status may stand. Absent: any.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatusRule {
+    pub order_states: Option<BTreeSet<String>>,
+    pub shipment_states: Option<BTreeSet<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

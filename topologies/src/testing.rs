@@ -81,6 +81,9 @@ impl Stage for Skus {
                        format!("{:?}", target.mode), "cancelled": target.cancelled,
                        "shipped": target.shipped, "location": target.location})
             }
+            SkuMessage::BatchEnded(ended) => {
+                json!({"ended": ended.batch_id, "partitions": ended.partitions})
+            }
             SkuMessage::Reading(reading) => {
                 json!({"reading": reading.on_stock, "carts": reading.carts.map(|carts| carts.units),
                        "location": reading.location, "sequence": reading.sequence})

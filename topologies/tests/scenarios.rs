@@ -24,7 +24,7 @@ use aplomb_state::tester::{Emitted, Tester};
 use serde_json::{Value, json};
 
 use support::{
-    build::{self, NOTIFICATIONS, PROJECT, START, STOCK},
+    build::{self, ENTRIES, NOTIFICATIONS, ORDERS, PROJECT, START, STOCK},
     compare,
 };
 
@@ -115,7 +115,12 @@ fn run(scenario: &Value, faults: &mut Vec<String>) {
 }
 
 fn play(scenario: &Value, times: Times) -> Result<Tester, String> {
-    let flows = [("commercetools", NOTIFICATIONS), ("wms-stock", STOCK)];
+    let flows = [
+        ("commercetools", NOTIFICATIONS),
+        ("wms-stock", STOCK),
+        ("oms-orders", ORDERS),
+        ("entries", ENTRIES),
+    ];
     let rules = scenario.get("rules").cloned().unwrap_or_else(|| json!({}));
     let settings = json!({
         "flows": [
@@ -123,6 +128,14 @@ fn play(scenario: &Value, times: Times) -> Result<Tester, String> {
             {"name": "wms-stock", "topic": STOCK, "system": "wms", "kind": "stock",
              "project_key": PROJECT, "locations": {"BERLIN": "channel-berlin"},
              "feed_interval_ms": 60_000},
+            {"name": "oms-orders", "topic": ORDERS, "system": "oms", "kind": "order",
+             "project_key": PROJECT, "order_number_prefix": "OMS-",
+             "statuses": {
+                "NEW": {"order_states": ["Open", "Confirmed"]},
+                "SHIPPED": {"order_states": ["Confirmed", "Complete"],
+                            "shipment_states": ["Shipped", "Delivered"]}}},
+            {"name": "entries", "topic": ENTRIES, "system": "commercetools", "kind": "stock",
+             "project_key": PROJECT},
         ],
         "rules": rules,
     });

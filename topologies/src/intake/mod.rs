@@ -4,7 +4,9 @@
 //! What has no rule yet is passed on all the same: the resource's actor must count its sequence
 //! number. Bad records end in one exception and one dead letter each.
 
+mod envelope;
 mod notification;
+mod order;
 mod stock;
 mod tokens;
 
@@ -25,10 +27,12 @@ use crate::{
     messages::{
         cases::{CaseKey, Raise},
         resources::{Notification, NotificationBody, ResourceMessage},
-        skus::{Cause, SkuMessage},
+        skus::{BatchBroken, Cause, SkuMessage},
     },
     settings::{Flow, FlowKind, Settings},
 };
+
+use self::stock::Says;
 
 pub const NAME: &str = "intake";
 
@@ -74,6 +78,7 @@ impl Stage for Intake {
         match flow.map(|flow| flow.kind).unwrap_or_default() {
             FlowKind::Commercetools => notification(ctx, &settings, flow, external),
             FlowKind::Stock => warehouse(ctx, &settings, flow, external),
+            FlowKind::Order => system_order(ctx, &settings, flow, external),
         }
     }
 
@@ -87,8 +92,22 @@ impl Stage for Intake {
         subject: &Subject<'_>,
         rejection: &Rejection,
     ) -> Result<(), Rejection> {
-        exceptions::reject(ctx, subject, rejection)
+        exceptions::reject(ctx, subject, rejection)?;
+        break_batch(ctx, subject)
     }
+}
+
+/// A batch with a refused record proves no absence.
+fn break_batch(ctx: &mut Context<'_>, subject: &Subject<'_>) -> Result<(), Rejection> {
+    let Ok(settings) = ctx.settings::<Settings>() else { return Ok(()) };
+    let flow = settings.flow(&subject.trace.flow).filter(|flow| flow.kind == FlowKind::Stock);
+    let Some(flow) = flow else { return Ok(()) };
+    let Some(project) = &flow.project_key else { return Ok(()) };
+    let batch_id = subject.value.and_then(envelope::batch_of);
+    let (project, system) = (project.clone(), flow.system.clone());
+    let key = format!("{project}:{system}").into_bytes();
+    let broken = SkuMessage::BatchBroken(BatchBroken { project, system, batch_id });
+    ctx.broadcast("skus", key, &codec::encode(&broken))
 }
 
 fn notification(
@@ -124,9 +143,33 @@ fn warehouse(
     let stock = stock::read(value_of(external)?, flow, ctx.trace(), external.timestamp)?;
     check_project(Some(flow), &stock.project)?;
     check_clock(ctx, settings, &stock.project, Some(stock.as_of), external)?;
-    let Some(message) = stock.message else { return Ok(()) };
-    let key = format!("{}:{}", message.project, message.sku).into_bytes();
-    ctx.send("skus", key, &codec::encode(&SkuMessage::Warehouse(message)))
+    match stock.says {
+        Says::Sku(sku, message) => {
+            let key = format!("{}:{sku}", stock.project).into_bytes();
+            ctx.send("skus", key, &codec::encode(&message))
+        }
+        Says::Ended(ended) => {
+            let key = format!("{}:{}", ended.project, ended.system).into_bytes();
+            ctx.broadcast("skus", key, &codec::encode(&SkuMessage::BatchEnded(ended)))
+        }
+        Says::Nothing => Ok(()),
+    }
+}
+
+fn system_order(
+    ctx: &mut Context<'_>,
+    settings: &Settings,
+    flow: Option<&Flow>,
+    external: &External<'_>,
+) -> Result<(), Rejection> {
+    let Some(flow) = flow else { return Ok(()) };
+    let value = value_of(external)?;
+    let order = order::read(value, flow, &settings.rules, ctx.trace(), external.timestamp)?;
+    check_project(Some(flow), &order.project)?;
+    check_clock(ctx, settings, &order.project, Some(order.as_of), external)?;
+    let Some((actor, message)) = order.message else { return Ok(()) };
+    let body = codec::encode(&ResourceMessage::SystemOrder(message));
+    ctx.send("resources", actor.into_bytes(), &body)
 }
 
 fn value_of<'a>(external: &External<'a>) -> Result<&'a [u8], Rejection> {

@@ -1,51 +1,38 @@
 //! The stock feed of a system of record: `sor.<system>.stock.v1`.
+//!
+//! A feed of the system `commercetools` tells of inventory entries: the snapshot by which the first
+//! day begins.
 
 use aplomb_state::{ids::Timestamp, record::Trace, rejection::Rejection};
 use serde::Deserialize;
 
-use super::{Text, unreadable, violation};
+use super::{
+    Text,
+    envelope::{self, Envelope, Head, Kind, given, owned},
+    violation,
+};
 use crate::{
-    messages::skus::{Cause, NO_CHANNEL, StockKind, WarehouseStock},
+    messages::skus::{
+        BatchEnded, CartHolds, Cause, EntryReading, NO_CHANNEL, SkuMessage, StockKind,
+        WarehouseStock,
+    },
     settings::Flow,
-    time,
 };
 
 /// What a record of the feed says.
 pub(super) struct Stock {
     pub project: String,
     pub as_of: Timestamp,
-    /// Absent for heartbeats, acknowledgements, rejections and complete markers, which are known
-    /// and have no effect yet.
-    pub message: Option<WarehouseStock>,
+    pub says: Says,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
-    #[serde(default, borrow)]
-    event_id: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    system: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    project_key: Option<Text<'a>>,
-    #[serde(borrow)]
-    entity: Text<'a>,
-    #[serde(default, borrow)]
-    ids: Option<Ids<'a>>,
-    #[serde(default, borrow)]
-    as_of: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    batch_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    kind: Text<'a>,
-    #[serde(default, borrow)]
-    value: Option<Value<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-struct Ids<'a> {
-    #[serde(default, borrow)]
-    sku: Option<Text<'a>>,
+pub(super) enum Says {
+    /// Something about a sku.
+    Sku(String, SkuMessage),
+    /// For every task.
+    Ended(BatchEnded),
+    /// Heartbeats, acknowledgements and rejections have no effect on stock.
+    Nothing,
 }
 
 #[derive(Deserialize)]
@@ -61,6 +48,11 @@ struct Value<'a> {
     order_number: Option<Text<'a>>,
     #[serde(default, borrow)]
     line_item_id: Option<Text<'a>>,
+    /// Of an inventory entry: its id, and what carts leave of it.
+    #[serde(default, borrow)]
+    entry_id: Option<Text<'a>>,
+    #[serde(default)]
+    available_quantity: Option<i64>,
 }
 
 pub(super) fn read(
@@ -69,53 +61,32 @@ pub(super) fn read(
     trace: &Trace,
     logged_at: Timestamp,
 ) -> Result<Stock, Rejection> {
-    let envelope: Envelope<'_> =
-        serde_json::from_slice(bytes).map_err(|error| unreadable(&error))?;
-    let entity = envelope.entity.trimmed();
-    if entity != "stock" {
-        return Err(violation("entity", format!("a record of {entity} in a stock feed")));
-    }
-    if let Some(system) = given(envelope.system.as_ref())
-        && system != flow.system
-    {
-        let detail = format!("a record of {system}; the flow's contract says {}", flow.system);
-        return Err(violation("system", detail));
-    }
-    let project = given(envelope.project_key.as_ref()).or(flow.project_key.as_deref());
-    let Some(project) = project.filter(|project| !project.contains(':')) else {
-        return Err(violation("projectKey", "neither record nor contract names the project"));
+    let (head, envelope) = envelope::read::<Value<'_>>(bytes, "stock", flow, trace, logged_at)?;
+    let says = match head.kind {
+        Kind::Snapshot if flow.system == COMMERCETOOLS => entry(&head, &envelope, flow)?,
+        Kind::Snapshot => stock(&head, &envelope, flow, StockKind::Snapshot)?,
+        Kind::Delta => stock(&head, &envelope, flow, StockKind::Delta)?,
+        Kind::Complete => Says::Ended(ended(&head, &envelope, flow, trace)?),
+        Kind::Ack | Kind::Reject | Kind::Heartbeat => Says::Nothing,
     };
-    let as_of = match given(envelope.as_of.as_ref()) {
-        Some(text) => {
-            let instant = time::parse(text);
-            instant.ok_or_else(|| violation("asOf", format!("asOf {text} is no instant")))?
-        }
-        None => logged_at,
-    };
-    let kind = match envelope.kind.trimmed() {
-        "snapshot" => Some(StockKind::Snapshot),
-        "delta" => Some(StockKind::Delta),
-        "complete" | "ack" | "reject" | "heartbeat" => None,
-        other => return Err(violation("kind", format!("kind {other} is not in the contract"))),
-    };
-    let needs_id = matches!(envelope.kind.trimmed(), "delta" | "ack" | "reject");
-    if needs_id && given(envelope.event_id.as_ref()).is_none() {
-        return Err(violation("eventId", "a delta, ack or reject needs an eventId"));
-    }
-    let project = project.to_owned();
-    let message =
-        kind.map(|kind| stock(&envelope, flow, trace, &project, as_of, kind)).transpose()?;
-    Ok(Stock { project, as_of, message })
+    let Head { project, as_of, .. } = head;
+    Ok(Stock { project, as_of, says })
 }
 
-fn stock(
-    envelope: &Envelope<'_>,
-    flow: &Flow,
-    trace: &Trace,
-    project: &str,
-    as_of: Timestamp,
-    kind: StockKind,
-) -> Result<WarehouseStock, Rejection> {
+const COMMERCETOOLS: &str = "commercetools";
+
+/// The place and the quantity that a record names.
+struct Place<'a> {
+    sku: &'a str,
+    location: &'a str,
+    quantity: i64,
+    value: &'a Value<'a>,
+}
+
+fn place<'a>(
+    envelope: &'a Envelope<'a, Value<'a>>,
+    flow: &'a Flow,
+) -> Result<Place<'a>, Rejection> {
     let sku = given(envelope.ids.as_ref().and_then(|ids| ids.sku.as_ref()));
     let sku = sku.ok_or_else(|| violation("ids.sku", "a stock record without its sku"))?;
     let value = envelope.value.as_ref();
@@ -124,36 +95,82 @@ fn stock(
         value.quantity.ok_or_else(|| violation("value.quantity", "no quantity was given"))?;
     let location = given(value.location.as_ref()).unwrap_or(NO_CHANNEL);
     let location = flow.locations.get(location).map_or(location, String::as_str);
-    let event_id = owned(envelope.event_id.as_ref());
-    Ok(WarehouseStock {
-        project: project.to_owned(),
+    Ok(Place { sku, location, quantity, value })
+}
+
+fn stock(
+    head: &Head,
+    envelope: &Envelope<'_, Value<'_>>,
+    flow: &Flow,
+    kind: StockKind,
+) -> Result<Says, Rejection> {
+    let Place { sku, location, quantity, value } = place(envelope, flow)?;
+    let message = WarehouseStock {
+        project: head.project.clone(),
         system: flow.system.clone(),
         flow: flow.name.clone(),
         sku: sku.to_owned(),
         location: location.to_owned(),
         kind,
         batch_id: owned(envelope.batch_id.as_ref()),
-        as_of,
+        as_of: head.as_of,
         quantity,
         reason: owned(value.reason.as_ref()),
         order_number: owned(value.order_number.as_ref()),
         line_id: owned(value.line_item_id.as_ref()),
-        cause: Cause { id: cause_id(flow, event_id.as_deref(), trace), ..Cause::default() },
-        event_id,
+        cause: Cause { id: head.cause_id.clone(), ..Cause::default() },
+        event_id: owned(envelope.event_id.as_ref()),
+    };
+    Ok(Says::Sku(sku.to_owned(), SkuMessage::Warehouse(message)))
+}
+
+/// An inventory entry as it stood when the snapshot was taken. What its messages say later counts
+/// more.
+fn entry(head: &Head, envelope: &Envelope<'_, Value<'_>>, flow: &Flow) -> Result<Says, Rejection> {
+    let Place { sku, location, quantity, value } = place(envelope, flow)?;
+    let carts = value.available_quantity.map(|available| CartHolds {
+        units: quantity.saturating_sub(available),
+        as_of: head.as_of,
+    });
+    let message = EntryReading {
+        project: head.project.clone(),
+        sku: sku.to_owned(),
+        location: location.to_owned(),
+        entry_id: owned(value.entry_id.as_ref()).unwrap_or_default(),
+        revision: 0,
+        sequence: 0,
+        as_of: head.as_of,
+        on_stock: quantity,
+        old_on_stock: None,
+        carts,
+        restockable_in_days: None,
+        expected_delivery: None,
+        safety_stock: None,
+        cause: Cause { id: head.cause_id.clone(), ..Cause::default() },
+    };
+    Ok(Says::Sku(sku.to_owned(), SkuMessage::Reading(message)))
+}
+
+fn ended(
+    head: &Head,
+    envelope: &Envelope<'_, Value<'_>>,
+    flow: &Flow,
+    trace: &Trace,
+) -> Result<BatchEnded, Rejection> {
+    let batch_id = owned(envelope.batch_id.as_ref());
+    let batch_id = batch_id.ok_or_else(|| violation("batchId", "a marker without its batch"))?;
+    let partitions = envelope.partitions.filter(|partitions| *partitions > 0);
+    let partitions = partitions.ok_or_else(|| {
+        violation("partitions", "a marker must say how many partitions the feed has")
+    })?;
+    Ok(BatchEnded {
+        project: head.project.clone(),
+        system: flow.system.clone(),
+        flow: flow.name.clone(),
+        batch_id,
+        partitions,
+        partition: trace.partition,
+        as_of: head.as_of,
+        cause: Cause { id: head.cause_id.clone(), ..Cause::default() },
     })
-}
-
-fn cause_id(flow: &Flow, event_id: Option<&str>, trace: &Trace) -> String {
-    match event_id {
-        Some(event_id) => format!("s:{}:stock:{event_id}", flow.system),
-        None => format!("b:{}:{}:{}", trace.topic, trace.partition, trace.offset),
-    }
-}
-
-fn given<'a>(field: Option<&'a Text<'_>>) -> Option<&'a str> {
-    field.map(Text::trimmed).filter(|text| !text.is_empty())
-}
-
-fn owned(field: Option<&Text<'_>>) -> Option<String> {
-    given(field).map(str::to_owned)
 }

@@ -137,10 +137,13 @@ fn stock_records_reach_their_sku_or_are_refused() {
     };
     let snapshot = r#"acme:A-1 {"kind":"Snapshot","location":"ch-1","stock":7}"#;
     let delta = r#"acme:A-1 {"kind":"Delta","location":"~","stock":-2}"#;
+    let ended = r#"acme:wms {"ended":"b","partitions":2}"#;
     let rows = [
         (record("snapshot", json!({})), Ok(snapshot)),
         (record("delta", json!({"value": {"quantity": -2}})), Ok(delta)),
-        (record("complete", json!({})), Err("")),
+        (record("complete", json!({"batchId": "b", "partitions": 2})), Ok(ended)),
+        (record("complete", json!({"batchId": "b"})), Err("CONTRACT_VIOLATION/flow/partitions")),
+        (record("complete", json!({"partitions": 2})), Err("CONTRACT_VIOLATION/flow/batchId")),
         (record("heartbeat", json!({})), Err("")),
         (record("ack", json!({})), Err("")),
         (record("delta", json!({"eventId": ""})), Err("CONTRACT_VIOLATION/flow/eventId")),

@@ -2,6 +2,7 @@
 //! doubled and late ones are harmless.
 
 pub mod cases;
+pub mod orders;
 pub mod payments;
 pub mod resources;
 pub mod skus;

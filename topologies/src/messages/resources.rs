@@ -4,6 +4,7 @@ use aplomb_state::{codec::Format, ids::Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    orders::{Identify, SystemOrder},
     payments::{CheckoutFailed, PaymentLink, PaymentState},
     skus::HoldState,
 };
@@ -20,10 +21,14 @@ pub enum ResourceMessage {
     PaymentState(PaymentState),
     /// To a payment, from an event of Checkout.
     CheckoutFailed(CheckoutFailed),
+    /// To an order, or to the actor of its number.
+    SystemOrder(SystemOrder),
+    /// To the actor of a number, from an order.
+    Identify(Identify),
 }
 
 impl Format for ResourceMessage {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 }
 
 /// The envelope of a notification, whatever form it was delivered in.

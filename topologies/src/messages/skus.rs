@@ -17,6 +17,10 @@ pub enum SkuMessage {
     /// Broadcast once a complete snapshot of a project's inventory entries was read: from now on
     /// an absent entry is a fact.
     EntriesComplete(EntriesComplete),
+    /// Broadcast: a partition of a feed holds no more of a batch.
+    BatchEnded(BatchEnded),
+    /// Broadcast: a record of a batch was refused, so the batch proves no absence.
+    BatchBroken(BatchBroken),
 }
 
 impl Format for SkuMessage {
@@ -125,6 +129,27 @@ pub struct EntryDeleted {
 pub struct EntriesComplete {
     pub project: String,
     pub cause: Cause,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchEnded {
+    pub project: String,
+    pub system: String,
+    pub flow: String,
+    pub batch_id: String,
+    /// How many partitions the feed has, and the one that ended.
+    pub partitions: i32,
+    pub partition: i32,
+    pub as_of: Timestamp,
+    pub cause: Cause,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchBroken {
+    pub project: String,
+    pub system: String,
+    /// Absent: the record did not say. Then it may be any that has not ended.
+    pub batch_id: Option<String>,
 }
 
 /// One record of `sor.<system>.stock.v1`, location mapped by the flow.

@@ -11,6 +11,7 @@ pub const INVENTORY_EVENTS: &str = "inventory.events.v1";
 pub const INVENTORY_RESERVATIONS: &str = "inventory.reservations.v1";
 pub const INVENTORY_AVAILABILITY: &str = "inventory.availability.v1";
 pub const INVENTORY_HISTORY: &str = "inventory.history.v1";
+pub const IDENTIFIERS: &str = "identifiers.v1";
 pub const DRIFT_EVENTS: &str = "drift.events.v1";
 pub const DRIFT_OPEN: &str = "drift.open.v1";
 pub const EXCEPTIONS: &str = "exceptions.v1";
@@ -42,6 +43,7 @@ pub fn definitions() -> Vec<OutputDefinition> {
         json(INVENTORY_RESERVATIONS, Compact, "project:orderId:lineItemId:sku:location"),
         json(INVENTORY_AVAILABILITY, Compact, stock),
         json(INVENTORY_HISTORY, days(400), stock),
+        json(IDENTIFIERS, Compact, "project:idType:canonical"),
         json(DRIFT_EVENTS, days(180), "driftId"),
         json(DRIFT_OPEN, Compact, "driftId"),
         json(EXCEPTIONS, Cleanup::CompactAndDelete { retention_ms: days_ms(365) }, "caseId"),

@@ -3,12 +3,14 @@
 //! - [`sequencer`]: which message comes next, and what becomes of gaps. Pure.
 //! - [`actor`]: the same for every type of resource: buffer, savepoints, deadlines, healing.
 //! - [`orders`], [`payments`], [`entries`], [`plain`]: what the messages of a type mean.
+//! - [`identifiers`]: whose an order number is, and what waits for that to be known.
 //! - [`watches`]: conditions that count only once they have held for a while.
 
 mod actor;
 mod checkouts;
 mod delivered;
 mod entries;
+mod identifiers;
 mod notices;
 mod orders;
 mod payments;
@@ -27,6 +29,7 @@ use self::{
     actor::{Deletion, Erased},
     delivered::Delivered,
     entries::EntryRow,
+    notices::Who,
     orders::OrderRow,
     payments::PaymentRow,
     plain::PlainRow,
@@ -49,6 +52,7 @@ enum Handler {
     Order,
     Payment,
     Entry,
+    Identifier,
     Plain,
 }
 
@@ -58,6 +62,7 @@ impl Handler {
             "order" => Self::Order,
             "payment" => Self::Payment,
             "inventory-entry" => Self::Entry,
+            identifiers::TYPE_ID => Self::Identifier,
             _ => Self::Plain,
         }
     }
@@ -73,6 +78,7 @@ impl Stage for Resources {
                 payments::PAYMENTS.definition(),
                 entries::ENTRIES.definition(),
                 plain::OTHERS.definition(),
+                identifiers::IDENTIFIERS.definition(),
                 actor::BUFFER.definition(),
                 actor::CHECKPOINTS.definition(),
             ],
@@ -82,6 +88,9 @@ impl Stage for Resources {
                 outputs::ORDER_VERDICTS,
                 outputs::PAYMENT_VIEW,
                 outputs::PAYMENT_EVENTS,
+                outputs::IDENTIFIERS,
+                outputs::DRIFT_EVENTS,
+                outputs::DRIFT_OPEN,
                 outputs::REFETCH_REQUESTS,
                 outputs::DLQ,
             ],
@@ -96,6 +105,13 @@ impl Stage for Resources {
             ResourceMessage::HoldState(hold) => orders::hold_state(ctx, record.key, &hold),
             ResourceMessage::PaymentLink(link) => payments::link(ctx, record.key, &link),
             ResourceMessage::PaymentState(state) => orders::payment_state(ctx, record.key, &state),
+            ResourceMessage::SystemOrder(told) => match Who::of(record.key)?.type_id {
+                identifiers::TYPE_ID => identifiers::told(ctx, record.key, told),
+                _ => orders::told(ctx, record.key, told),
+            },
+            ResourceMessage::Identify(identify) => {
+                identifiers::identify(ctx, record.key, &identify)
+            }
             ResourceMessage::CheckoutFailed(failed) => {
                 payments::checkout_failed(ctx, record.key, &failed)
             }
@@ -103,10 +119,11 @@ impl Stage for Resources {
     }
 
     fn on_timer(&self, ctx: &mut Context<'_>, timer: &Timer<'_>) -> Result<(), Rejection> {
-        match Handler::of(notices::Who::of(timer.key.get(1..).unwrap_or_default())?.type_id) {
+        match Handler::of(Who::of(timer.key.get(1..).unwrap_or_default())?.type_id) {
             Handler::Order => actor::on_timer::<OrderRow>(ctx, timer),
             Handler::Payment => actor::on_timer::<PaymentRow>(ctx, timer),
             Handler::Entry => actor::on_timer::<EntryRow>(ctx, timer),
+            Handler::Identifier => identifiers::on_timer(ctx, timer),
             Handler::Plain => actor::on_timer::<PlainRow>(ctx, timer),
         }
     }
@@ -138,6 +155,7 @@ fn notify(
                 Handler::Order => actor::delete::<OrderRow>(ctx, record.key, deletion),
                 Handler::Payment => actor::delete::<PaymentRow>(ctx, record.key, deletion),
                 Handler::Entry => actor::delete::<EntryRow>(ctx, record.key, deletion),
+                Handler::Identifier => Ok(()),
                 Handler::Plain => actor::delete::<PlainRow>(ctx, record.key, deletion),
             };
         }
@@ -154,6 +172,7 @@ fn notify(
         Handler::Order => actor::deliver::<OrderRow>(ctx, &delivered),
         Handler::Payment => actor::deliver::<PaymentRow>(ctx, &delivered),
         Handler::Entry => actor::deliver::<EntryRow>(ctx, &delivered),
+        Handler::Identifier => Ok(()),
         Handler::Plain => actor::deliver::<PlainRow>(ctx, &delivered),
     }
 }

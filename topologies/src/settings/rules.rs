@@ -47,8 +47,8 @@ pub struct Rules {
     /// How long units may wait that were told to be back in stock, until the warehouse says so.
     pub restock_within_ms: i64,
     pub restock_on: RestockOn,
-    /// Where lines without a supply channel are held. Absent: at the entry without a channel.
-    pub default_location: Option<String>,
+    /// Where lines without a supply channel are held. Empty: at the entry without a channel.
+    pub default_location: String,
     /// A drift that opens again within this is flapping.
     pub cool_down_ms: i64,
 }
@@ -77,7 +77,7 @@ impl Default for Rules {
             payments: PaymentRules::default(),
             restock_within_ms: 48 * HOUR_MS,
             restock_on: RestockOn::default(),
-            default_location: None,
+            default_location: String::new(),
             cool_down_ms: HOUR_MS,
         }
     }

@@ -4,6 +4,7 @@
 use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
 
 use crate::{
+    drifts::{Drift, Entity, Side, SideTrace, SideValue, Source},
     exceptions,
     messages::{cases::CaseKey, skus::Cause},
     outputs,
@@ -14,7 +15,6 @@ use super::{
     COMMERCETOOLS, DriftKind,
     drift::{self, Action, Input, Past, Values, Watch},
     ledger::Watched,
-    records::{Drift, Entity, Side, SideTrace},
     site::Site,
     state::{DRIFTS, Drifts, SOURCES, Sources},
     timer_key,
@@ -233,7 +233,7 @@ impl Site<'_, '_> {
             code: finding.kind.code(),
             status: told.status,
             entity: Entity { kind: "sku", id: self.on.at.sku() },
-            location: &self.on.at.location,
+            location: Some(&self.on.at.location),
             field: finding.kind.field(),
             sides: self.sides(finding, &sources, &orders),
             tolerance: finding.tolerance,
@@ -256,7 +256,7 @@ impl Site<'_, '_> {
         &self,
         finding: &Finding,
         sources: &'a Sources,
-        orders: &'a super::state::Source,
+        orders: &'a Source,
     ) -> [Side<'a>; 2] {
         let platform_at = self.ledger.platform.map(|platform| platform.as_of);
         let counted_at = self.ledger.physical.as_ref().map(|physical| physical.as_of);
@@ -275,7 +275,7 @@ impl Site<'_, '_> {
         [(ours, our_value, ours_at), (theirs, their_value, theirs_at)].map(
             |(source, value, as_of)| Side {
                 system: &source.system,
-                value,
+                value: SideValue::Units(value),
                 as_of: Iso(as_of.unwrap_or(self.ledger.as_of)),
                 trace: SideTrace::of(source),
             },
@@ -284,8 +284,8 @@ impl Site<'_, '_> {
 }
 
 /// Orders as a side: the record at hand stands for them.
-fn here(ctx: &Context<'_>, cause: &Cause) -> super::state::Source {
-    super::state::Source {
+fn here(ctx: &Context<'_>, cause: &Cause) -> Source {
+    Source {
         system: COMMERCETOOLS.to_owned(),
         flow: ctx.trace().flow.clone(),
         trace: ctx.trace().clone(),

@@ -8,7 +8,7 @@
 //! - [`state`]: rows and keys. [`records`]: the shapes of outputs. [`view`]: what operators see.
 //! - `site`: a location while one input is handled. `target`, `stock`: what comes in.
 //!   `refill`: holds that wait. `returns`: units that come back. `reallocate`: holds that give
-//!   units up. `compare`: the comparators.
+//!   units up. [`batches`]: what a whole count does not name. `compare`: the comparators.
 
 use aplomb_state::{
     context::Context,
@@ -25,6 +25,7 @@ use crate::{
     settings::Settings,
 };
 
+pub mod batches;
 mod compare;
 pub mod drift;
 pub mod ledger;
@@ -90,6 +91,7 @@ impl Stage for Skus {
                 state::RETURNS.definition(),
                 state::DRIFTS.definition(),
                 state::PROJECTS.definition(),
+                batches::BATCHES.definition(),
             ],
             outputs: vec![
                 outputs::INVENTORY_EVENTS,
@@ -119,6 +121,8 @@ impl Stage for Skus {
             SkuMessage::Reading(reading) => stock::read_entry(ctx, &settings, actor, reading),
             SkuMessage::EntryDeleted(gone) => stock::delete_entry(ctx, &settings, actor, gone),
             SkuMessage::Warehouse(stock) => stock::read_warehouse(ctx, &settings, actor, stock),
+            SkuMessage::BatchEnded(ended) => batches::ended(ctx, &settings, ended),
+            SkuMessage::BatchBroken(broken) => batches::broken(ctx, &broken),
             SkuMessage::EntriesComplete(complete) => {
                 refill::entries_complete(ctx, &settings, &complete.project, complete.cause)
             }

@@ -9,7 +9,7 @@ use aplomb_state::ids::Timestamp;
 use super::{
     ledger::{Confidence, Figures},
     place::{Event, Reason},
-    state::{Hold, HoldKey, LocationKey, Source},
+    state::{Hold, HoldKey, LocationKey},
 };
 
 #[derive(Serialize)]
@@ -159,77 +159,5 @@ fn confidence_name(confidence: Confidence) -> &'static str {
         Confidence::Physical => "physical",
         Confidence::Platform => "platform",
         Confidence::None => "none",
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Drift<'a> {
-    #[serde(rename = "type")]
-    pub event: &'static str,
-    pub drift_id: &'a str,
-    pub project_key: &'a str,
-    pub kind: &'static str,
-    pub code: &'static str,
-    pub status: &'static str,
-    pub entity: Entity<'a>,
-    pub location: &'a str,
-    pub field: &'static str,
-    pub sides: [Side<'a>; 2],
-    pub tolerance: i64,
-    /// How often it opened again within the cool-down, in a row.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub flaps: u32,
-    pub first_seen: Iso,
-    pub opened_at: Iso,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resolved_at: Option<Iso>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_zero(flaps: &u32) -> bool {
-    *flaps == 0
-}
-
-#[derive(Serialize)]
-pub struct Entity<'a> {
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    pub id: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Side<'a> {
-    pub system: &'a str,
-    pub value: i64,
-    pub as_of: Iso,
-    pub trace: SideTrace<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SideTrace<'a> {
-    pub topic: &'a str,
-    pub partition: i32,
-    pub offset: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resource: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<u64>,
-}
-
-impl<'a> SideTrace<'a> {
-    pub fn of(source: &'a Source) -> Self {
-        Self {
-            topic: &source.trace.topic,
-            partition: source.trace.partition,
-            offset: source.trace.offset.0,
-            message_id: source.cause.message_id.as_deref(),
-            resource: source.cause.resource.as_deref(),
-            version: source.cause.version,
-        }
     }
 }

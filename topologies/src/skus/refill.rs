@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{messages::skus::Cause, settings::Settings};
 
 use super::{
+    batches::{self, Absence},
     ledger::Refill,
     place,
     site::{Occasion, Site},
@@ -34,6 +35,8 @@ pub enum Continuation {
         after: Vec<u8>,
         cause: Cause,
     },
+    /// What a batch does not name is not there: look at further ledgers.
+    Absence(Absence),
     /// More is reserved than is there: further holds give units up.
     Reallocate {
         actor: String,
@@ -44,7 +47,7 @@ pub enum Continuation {
 }
 
 impl Format for Continuation {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 /// How far a pass must look.
@@ -80,6 +83,7 @@ pub fn go_on(
         Continuation::Entries { project, after, cause } => {
             judge_entries(ctx, settings, &project, Some(after), cause)
         }
+        Continuation::Absence(absence) => batches::look_for(ctx, settings, absence),
         Continuation::Reallocate { actor, location, when, cause } => {
             let at = LocationKey::new(actor, location);
             Site::open(ctx, settings, Occasion::new(at, cause, when))?.close()

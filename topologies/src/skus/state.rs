@@ -4,12 +4,11 @@
 use aplomb_state::{
     codec::Format,
     ids::Timestamp,
-    record::Trace,
     store::{Expiring, KeyValue, StoreKey},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::messages::skus::{Cause, InventoryMode};
+use crate::{drifts::Source, messages::skus::InventoryMode};
 
 use super::{drift::Watch, ledger::Ledger, returns::Returns};
 
@@ -117,15 +116,6 @@ pub struct Move {
 
 impl Format for Move {
     const VERSION: u8 = 1;
-}
-
-/// Where a figure came from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    pub system: String,
-    pub flow: String,
-    pub trace: Trace,
-    pub cause: Cause,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use aplomb_state::{context::Context, rejection::Rejection};
+use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
 
 use crate::{
+    drifts::Source,
     messages::skus::{CartHolds, Cause, EntryDeleted, EntryReading, StockKind, WarehouseStock},
     settings::Settings,
 };
@@ -14,9 +15,7 @@ use super::{
     ledger::{Checkpoint, Physical, Restock, Since},
     returns::Restocked,
     site::{Occasion, Site},
-    state::{
-        Entry, HOLDS, HoldKey, LocationKey, SOURCES, Source, Sources, TOLD, Told, before_instant,
-    },
+    state::{Entry, HOLDS, HoldKey, LocationKey, SOURCES, Sources, TOLD, Told, before_instant},
 };
 
 /// As long as the feed keeps its records, one may come again.
@@ -124,7 +123,6 @@ pub fn read_warehouse(
     }
 }
 
-/// What was counted, with the movements after the count on top (case 42).
 fn read_snapshot(
     ctx: &mut Context<'_>,
     settings: &Arc<Settings>,
@@ -132,20 +130,34 @@ fn read_snapshot(
     stock: WarehouseStock,
 ) -> Result<(), Rejection> {
     let at = LocationKey::new(actor, stock.location.as_str());
-    let warehouse = source_of_feed(ctx, &stock);
-    let on = Occasion::new(at, stock.cause, stock.as_of);
-    let mut site = Site::open(ctx, settings, on)?;
+    let WarehouseStock { system, flow, batch_id, quantity, as_of, cause, .. } = stock;
+    let site = Site::open(ctx, settings, Occasion::new(at, cause, as_of))?;
+    let batch_id = batch_id.as_deref();
+    count(site, Count { system: &system, flow: &flow, batch_id, quantity, as_of })
+}
+
+/// What a system counted at a location.
+pub struct Count<'a> {
+    pub system: &'a str,
+    pub flow: &'a str,
+    pub batch_id: Option<&'a str>,
+    pub quantity: i64,
+    pub as_of: Timestamp,
+}
+
+/// What was counted, with the movements after the count on top (case 42).
+pub fn count(mut site: Site<'_, '_>, counted: Count<'_>) -> Result<(), Rejection> {
+    let Count { system, flow, batch_id, quantity, as_of } = counted;
     let last = site.ledger.physical.clone();
-    if let Some(last) = last.as_ref().filter(|last| stock.as_of < last.as_of) {
-        if last.system != stock.system {
+    if let Some(last) = last.as_ref().filter(|last| as_of < last.as_of) {
+        if last.system != system {
             // Another system counts here, and did so later.
             return Ok(());
         }
         site.ledger.stale = true;
         let detail = format!(
-            "a snapshot of {} as of {} came after the one as of {}",
-            stock.system,
-            crate::time::format(stock.as_of),
+            "a snapshot of {system} as of {} came after the one as of {}",
+            crate::time::format(as_of),
             crate::time::format(last.as_of)
         );
         site.raise("STALE_SNAPSHOT", detail)?;
@@ -156,24 +168,20 @@ fn read_snapshot(
         site.clear("STALE_SNAPSHOT")?;
     }
     let is_known = |last: Physical| {
-        let known = (last.as_of, last.system.as_str(), last.batch_id.as_deref());
-        known == (stock.as_of, stock.system.as_str(), stock.batch_id.as_deref())
+        (last.as_of, last.system.as_str(), last.batch_id.as_deref()) == (as_of, system, batch_id)
     };
     if last.is_some_and(is_known) {
         // The same count again, be it with another quantity: the first is kept.
         return site.close();
     }
-    let moved = site.moved_after(stock.as_of)?;
-    site.ledger.physical = Some(Physical {
-        system: stock.system,
-        batch_id: stock.batch_id,
-        quantity: stock.quantity,
-        as_of: stock.as_of,
-        moved,
-    });
-    site.ledger.as_of = site.ledger.as_of.max(stock.as_of);
-    site.ledger.judge_overstated(settings.rules.ct_stock_semantics);
-    site.keep_warehouse(warehouse)?;
+    let moved = site.moved_after(as_of)?;
+    let (system, batch_id) = (system.to_owned(), batch_id.map(str::to_owned));
+    let warehouse = source(site.ctx, &system, &site.on.cause);
+    site.ledger.physical = Some(Physical { system, batch_id, quantity, as_of, moved });
+    site.ledger.as_of = site.ledger.as_of.max(as_of);
+    let semantics = site.settings.rules.ct_stock_semantics;
+    site.ledger.judge_overstated(semantics);
+    site.keep_warehouse(Source { flow: flow.to_owned(), ..warehouse })?;
     site.close()
 }
 

@@ -10,6 +10,10 @@
 //! - `deletedEvent`: the last, delivered as a CloudEvents 1.0 structured event.
 //! - `event`: an Event of Checkout, as it stands.
 //! - `stock`: a record of the warehouse's stock feed.
+//! - `entry`: the same of the snapshot of inventory entries.
+//! - `marker`, `entriesMarker`: the end of a batch of either.
+//! - `systemOrder`: a record of the order management's feed.
+//! - `rawStock`: a text, byte for byte, on the warehouse's topic.
 //! - `raw`: a text, byte for byte, on the notifications' topic.
 
 use aplomb_state::ids::Timestamp;
@@ -19,6 +23,9 @@ use serde_json::{Map, Value, json};
 pub const PROJECT: &str = "shop";
 pub const NOTIFICATIONS: &str = "commercetools.notifications.v1";
 pub const STOCK: &str = "sor.wms.stock.v1";
+pub const ORDERS: &str = "sor.oms.order.v1";
+/// The snapshot of inventory entries by which the first day begins.
+pub const ENTRIES: &str = "sor.commercetools.stock.v1";
 /// What `00:00:00` in a scenario stands for: 2026-08-01T00:00:00Z.
 pub const START: Timestamp = Timestamp(1_785_542_400_000);
 
@@ -50,7 +57,15 @@ pub fn delivery(input: &Value) -> Delivery {
         "deleted" => change("ResourceDeleted", body, at),
         "deletedEvent" => change_event(&change("ResourceDeleted", body, at)),
         "event" => body.clone(),
-        "stock" => return record(STOCK, &stock(body, at), at),
+        "stock" => return record(STOCK, &stock(body, "wms", at), at),
+        "entry" => return record(ENTRIES, &stock(body, "commercetools", at), at),
+        "marker" => return record(STOCK, &marker(body, "wms", at), at),
+        "entriesMarker" => return record(ENTRIES, &marker(body, "commercetools", at), at),
+        "systemOrder" => return record(ORDERS, &system_order(body, at), at),
+        "rawStock" => {
+            let value = body.as_str().expect("raw is a text").as_bytes().to_vec();
+            return Delivery { topic: STOCK, value, at };
+        }
         "raw" => {
             let value = body.as_str().expect("raw is a text").as_bytes().to_vec();
             return Delivery { topic: NOTIFICATIONS, value, at };
@@ -255,17 +270,62 @@ fn change_event(change: &Value) -> Value {
     })
 }
 
-fn stock(body: &Value, at: Timestamp) -> Value {
+fn marker(body: &Value, system: &str, at: Timestamp) -> Value {
+    let mut whole = json!({
+        "system": system,
+        "projectKey": PROJECT,
+        "entity": "stock",
+        "kind": "complete",
+        "asOf": time::format(at),
+        "partitions": 1,
+    });
+    merge(&mut whole, body.clone());
+    whole
+}
+
+/// `orderNumber` and `orderId` stand for `ids`, `status` and `reason` for `value`.
+fn system_order(body: &Value, at: Timestamp) -> Value {
+    let mut fields = body.as_object().expect("an order record is an object").clone();
+    let (mut ids, mut value) = (Map::new(), Map::new());
+    for name in ["orderNumber", "orderId"] {
+        ids.extend(fields.remove(name).map(|given| (name.to_owned(), given)));
+    }
+    for name in ["status", "reason"] {
+        value.extend(fields.remove(name).map(|given| (name.to_owned(), given)));
+    }
+    let mut whole = json!({
+        "system": "oms",
+        "projectKey": PROJECT,
+        "entity": "order",
+        "kind": "snapshot",
+        "ids": ids,
+        "asOf": time::format(at),
+        "value": value,
+    });
+    merge(&mut whole, Value::Object(fields));
+    whole
+}
+
+fn stock(body: &Value, system: &str, at: Timestamp) -> Value {
     let mut fields = body.as_object().expect("a stock record is an object").clone();
     let sku = fields.remove("sku").expect("a stock record needs `sku`");
     let mut value = Map::new();
-    for name in ["location", "quantity", "reason", "orderNumber", "lineItemId"] {
+    let names = [
+        "location",
+        "quantity",
+        "reason",
+        "orderNumber",
+        "lineItemId",
+        "entryId",
+        "availableQuantity",
+    ];
+    for name in names {
         if let Some(given) = fields.remove(name) {
             value.insert(name.to_owned(), given);
         }
     }
     let mut whole = json!({
-        "system": "wms",
+        "system": system,
         "projectKey": PROJECT,
         "entity": "stock",
         "ids": {"sku": sku},

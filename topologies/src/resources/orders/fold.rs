@@ -413,7 +413,9 @@ impl Line {
             line_id: line.line_id.clone(),
             sku: line.sku.clone(),
             product_id: line.product_id.clone(),
-            location: line.location.clone().or_else(|| rules.default_location.clone()),
+            location: line.location.clone().or_else(|| {
+                Some(&rules.default_location).filter(|location| !location.is_empty()).cloned()
+            }),
             mode: line.mode,
             physical: line.product_type.as_ref().is_none_or(|kind| !digital.contains(kind)),
             ordered: line.quantity,

@@ -13,11 +13,12 @@ mod records;
 mod refold;
 mod returns;
 mod rules;
+mod systems;
 mod transitions;
 mod view;
 mod waits;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aplomb_state::{
     codec::{self, Format},
@@ -35,6 +36,7 @@ use self::{
     fold::Order,
     outcomes::{Code, Condition, Outcome},
     payments::Account,
+    systems::Word,
 };
 use super::{
     actor::{self, AfterEnd, Ended, Late, Resource},
@@ -50,6 +52,7 @@ use crate::{
 };
 
 pub use payments::payment_state;
+pub use systems::told;
 
 pub const ORDERS: KeyValue<[u8], OrderRow> = KeyValue::new("orders");
 
@@ -66,6 +69,8 @@ pub struct OrderRow {
     /// What payments answered last, by payment id.
     payments: Vec<Account>,
     watches: Watches<Condition>,
+    /// What other systems said last, by system.
+    words: BTreeMap<String, Word>,
     claimed: Option<Claimed>,
     ended: Option<Ended>,
     /// Of the configuration by which the order was last judged.

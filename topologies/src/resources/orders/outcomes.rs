@@ -37,6 +37,12 @@ pub enum Code {
     Stuck,
     NumberMissing,
     StatusIncompatible,
+    /// Another system's status does not go with the order's states.
+    StateDesync,
+    /// Another system refused the order.
+    Rejected,
+    /// Another system names the order, and commercetools never told of it.
+    UnknownHere,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -133,6 +139,9 @@ impl Code {
             Self::Stuck => "ORDER_STUCK",
             Self::NumberMissing => "IDENT_MISSING",
             Self::StatusIncompatible => "STATUS_INCOMPATIBLE",
+            Self::StateDesync => "ORDER_STATE_DESYNC",
+            Self::Rejected => "ORDER_REJECTED",
+            Self::UnknownHere => "ORDER_UNKNOWN_IN_CT",
         }
     }
 
@@ -142,6 +151,7 @@ impl Code {
             Self::SkuMissing | Self::ViewDiverged | Self::PayloadMissing => true,
             Self::LineUnknown | Self::LineStateSum => true,
             Self::Stuck | Self::NumberMissing | Self::StatusIncompatible => true,
+            Self::StateDesync | Self::Rejected | Self::UnknownHere => true,
             // Sides that are compared no more.
             Self::PaidNotCaptured
             | Self::PaymentStateLag

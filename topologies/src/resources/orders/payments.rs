@@ -134,12 +134,13 @@ impl OrderRow {
     ) -> Result<(), Rejection> {
         let settings = ctx.settings::<Settings>()?;
         let rules = &settings.rules;
-        let turned = self.watches.turn(&self.watched(rules), ctx.now());
+        let turned = self.watches.turn(&self.watched(&settings), ctx.now());
         self.watches.set_timer(ctx, subject.who);
         for condition in &turned.ended {
             if !self.order.deleted || condition.code.ends_with_the_order() {
                 let case = subject.who.case(condition.code.name(), &condition.discriminator);
                 notices::clear(ctx, case, subject.at, subject.cause)?;
+                self.tell_desync(ctx, subject, condition, rules)?;
             }
         }
         self.settle_claim(ctx, subject)?;
@@ -152,12 +153,16 @@ impl OrderRow {
             let judgement = level_of(level);
             let (from, to) = (None, None);
             let verdict = Verdict { dimension, from, to, judgement, rule };
-            if judgement != Judgement::Legal && condition.code != Code::Unproven {
+            let is_judged = !dimension.is_empty() && condition.code != Code::Unproven;
+            if judgement != Judgement::Legal && is_judged {
                 records::verdict(ctx, self, subject, &verdict, None)?;
             }
-            let detail =
-                self.waiting_detail(condition).unwrap_or_else(|| self.watched_detail(condition));
+            let detail = self
+                .waiting_detail(condition)
+                .or_else(|| self.desync_detail(condition))
+                .unwrap_or_else(|| self.watched_detail(condition));
             self.raise(ctx, subject, condition, &detail)?;
+            self.tell_desync(ctx, subject, condition, rules)?;
         }
         Ok(())
     }
@@ -179,11 +184,12 @@ impl OrderRow {
         self.judged_by(ctx);
         self.revision += 1;
         self.watch(ctx, &subject)?;
-        self.write_view(ctx, &subject)
+        if self.is_there() { self.write_view(ctx, &subject) } else { Ok(()) }
     }
 
     /// Every condition that holds now, with its grace.
-    fn watched(&self, rules: &Rules) -> BTreeMap<Condition, i64> {
+    fn watched(&self, settings: &Settings) -> BTreeMap<Condition, i64> {
+        let rules = &settings.rules;
         let mut holding = BTreeMap::new();
         if self.order.deleted {
             return holding;
@@ -194,6 +200,7 @@ impl OrderRow {
             }
         };
         self.waiting(rules, &mut hold);
+        self.desynced(settings, &mut hold);
         let (sums, graces) = (self.sums(), &rules.payments);
         let total = self.order.due().map(|total| total.cent_amount);
         let state = |dimension| self.order.state(dimension);
@@ -363,6 +370,8 @@ fn rule_of(code: Code, levels: &Levels) -> (&'static str, &'static str, Level) {
         Code::Stuck => ("stuck", "X17", levels.x17),
         Code::StatusIncompatible => ("status", "X18", levels.x18),
         Code::NumberMissing => ("identifiers", "X19", levels.x19),
+        // Drifts and answers: not verdicts on the order.
+        Code::StateDesync | Code::Rejected | Code::UnknownHere => ("", "", Level::Error),
         _ => ("", "", Level::Off),
     }
 }

@@ -1,6 +1,6 @@
 //! What an order tells others after a message: events, verdicts, cases, hold targets, its view.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aplomb_state::{codec, context::Context, ids::Timestamp, rejection::Rejection};
 
@@ -33,6 +33,8 @@ pub(super) struct Before {
     lines: Vec<Told>,
     pub(super) conditions: BTreeSet<Condition>,
     payments: Vec<String>,
+    /// The number it bore.
+    pub(super) order_number: Option<String>,
     deleted: bool,
     /// The message of the claim there was.
     pub(super) claim: Option<u64>,
@@ -45,6 +47,7 @@ impl Before {
             lines: order.lines.iter().map(told_of).collect(),
             conditions: order.conditions.clone(),
             payments: order.payments.clone(),
+            order_number: order.order_number.clone().filter(|_| !order.deleted),
             deleted: order.deleted,
             claim: order.claim.as_ref().map(|claim| claim.sequence),
         }
@@ -141,13 +144,15 @@ impl OrderRow {
         self.order.lines.iter().try_for_each(|line| self.target(ctx, subject, line))
     }
 
-    /// Says to payments what the order is to them now.
+    /// Says to payments what the order is to them now, and to its number's actor whether it bears
+    /// it.
     pub(super) fn link_changes(
         &self,
         ctx: &mut Context<'_>,
         subject: &Subject<'_>,
         before: &Before,
     ) -> Result<(), Rejection> {
+        self.identify(ctx, subject, before)?;
         if before.payments == self.order.payments && before.deleted == self.order.deleted {
             return Ok(());
         }
@@ -330,6 +335,7 @@ impl OrderRow {
     fn bury(&mut self, ctx: &mut Context<'_>, subject: &Subject<'_>) -> Result<(), Rejection> {
         self.order = Order { deleted: true, as_of: Some(subject.at), ..Order::default() };
         self.allocations = Vec::new();
+        self.words = BTreeMap::new();
         (self.payments, self.claimed) = (Vec::new(), None);
         self.watches.end(ctx, subject.who);
         self.ended = Some(Ended { until: subject.at, erased: false, dropped: 0 });

@@ -220,7 +220,11 @@ fn clear_ended(order: &mut Order) {
         | Code::NoDelivery
         | Code::Stuck
         | Code::NumberMissing
-        | Code::StatusIncompatible => true,
+        | Code::StatusIncompatible
+        // Not of the fold: they need another system.
+        | Code::StateDesync
+        | Code::Rejected
+        | Code::UnknownHere => true,
     });
     order.conditions = conditions;
 }
