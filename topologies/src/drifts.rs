@@ -15,6 +15,7 @@ pub struct Source {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Drift<'a> {
     #[serde(rename = "type")]
@@ -46,6 +47,7 @@ fn is_zero(flaps: &u32) -> bool {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Entity<'a> {
     #[serde(rename = "type")]
     pub kind: &'static str,
@@ -53,6 +55,7 @@ pub struct Entity<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Side<'a> {
     pub system: &'a str,
@@ -62,6 +65,7 @@ pub struct Side<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum SideValue<'a> {
     Units(i64),
@@ -69,6 +73,7 @@ pub enum SideValue<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SideTrace<'a> {
     pub topic: &'a str,
@@ -93,4 +98,12 @@ impl<'a> SideTrace<'a> {
             version: source.cause.version,
         }
     }
+}
+
+#[cfg(test)]
+pub fn schemas() -> Vec<crate::schemas::Topic> {
+    vec![
+        crate::schemas::of::<Drift<'_>>(crate::outputs::DRIFT_EVENTS),
+        crate::schemas::of::<Drift<'_>>(crate::outputs::DRIFT_OPEN),
+    ]
 }

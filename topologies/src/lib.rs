@@ -38,6 +38,8 @@ pub mod skus;
 pub mod time;
 
 #[cfg(test)]
+mod schemas;
+#[cfg(test)]
 mod testing;
 
 /// Raised with every change of the handlers by which they could fold the same inbox differently.

@@ -34,6 +34,7 @@ pub struct Emission<'a> {
 }
 
 /// An amount, as commercetools writes it.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Money {
@@ -43,6 +44,7 @@ pub struct Money {
 }
 
 /// The `cause` of an event, for readers of outputs.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CauseShape<'a> {
@@ -123,9 +125,14 @@ pub fn digest(parts: &[&[u8]]) -> String {
     hex::encode(hash.first_chunk::<16>().map_or(&hash[..], |first| &first[..]))
 }
 
+/// The `$id` of the JSON Schema of a topic's values, in `docs/schemas`.
+pub fn schema_id(output: &str) -> String {
+    format!("urn:aplomb:schema:{output}")
+}
+
 fn headers(ctx: &Context<'_>, emission: &Emission<'_>) -> Headers {
     let source = format!("/aplomb/{}", ctx.task().stage);
-    let schema = format!("urn:aplomb:schema:{}", emission.output);
+    let schema = schema_id(emission.output);
     let mut headers: Headers = vec![
         (Cow::Borrowed("ce_specversion"), b"1.0".to_vec()),
         (Cow::Borrowed("ce_id"), event_id(emission).into_bytes()),

@@ -16,6 +16,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a scenario that cannot be read ends here")]
 
+mod schemas;
 mod support;
 
 use std::{collections::BTreeSet, fs, path::Path};
@@ -104,6 +105,7 @@ fn run(scenario: &Value, faults: &mut Vec<String>) {
                 faults.push("a second run gave other records".to_owned());
             }
             check_ids(&first.outputs, faults);
+            schemas::check(&first.outputs, faults);
             check_expected(scenario, &first, faults);
             check_latest(scenario, &first, faults);
             check_last(scenario, &first, faults);

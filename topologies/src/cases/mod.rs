@@ -180,3 +180,8 @@ fn render(state: &dyn StateView, key: &[u8]) -> Result<Option<String>, String> {
     let exception = output::Exception::of(&case, &case_id, code);
     serde_json::to_string(&exception).map(Some).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+pub fn schemas() -> Vec<crate::schemas::Topic> {
+    output::schemas()
+}

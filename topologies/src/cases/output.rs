@@ -11,6 +11,7 @@ use crate::{
 };
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Exception<'a> {
     case_id: &'a str,
@@ -37,6 +38,7 @@ pub(super) struct Exception<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Entity<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
@@ -44,6 +46,7 @@ struct Entity<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Deadline {
     class: Sla,
@@ -52,6 +55,7 @@ struct Deadline {
 
 /// Where the record behind the last raise stands.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Origin<'a> {
     topic: &'a str,
@@ -111,4 +115,9 @@ impl<'a> Exception<'a> {
             rule_hash: &case.place.rule_hash,
         }
     }
+}
+
+#[cfg(test)]
+pub fn schemas() -> Vec<crate::schemas::Topic> {
+    vec![crate::schemas::of::<Exception<'_>>(crate::outputs::EXCEPTIONS)]
 }

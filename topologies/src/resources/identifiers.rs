@@ -73,6 +73,7 @@ enum Trouble {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Shape<'a> {
     project_key: &'a str,
@@ -82,6 +83,7 @@ struct Shape<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct IdShape<'a> {
     system: &'a str,
@@ -256,4 +258,9 @@ fn case(who: Who<'_>, trouble: &Trouble) -> CaseKey {
         entity_id: number.to_owned(),
         ..who.case(code, discriminator)
     }
+}
+
+#[cfg(test)]
+pub fn schemas() -> Vec<crate::schemas::Topic> {
+    vec![crate::schemas::of::<Shape<'_>>(outputs::IDENTIFIERS)]
 }

@@ -178,6 +178,13 @@ fn notify(
 }
 
 #[cfg(test)]
+pub fn schemas() -> Vec<crate::schemas::Topic> {
+    let parts =
+        [orders::schemas(), payments::schemas(), identifiers::schemas(), notices::schemas()];
+    parts.concat()
+}
+
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]

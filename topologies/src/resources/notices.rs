@@ -98,6 +98,7 @@ impl Reason {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Refetch<'a> {
     project_key: &'a str,
@@ -111,6 +112,7 @@ struct Refetch<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Resource<'a> {
     type_id: &'a str,
@@ -145,4 +147,9 @@ pub fn refetch(
         at: Iso(at),
     };
     outputs::emit(ctx, &emission, &request)
+}
+
+#[cfg(test)]
+pub fn schemas() -> Vec<crate::schemas::Topic> {
+    vec![crate::schemas::of::<Refetch<'_>>(outputs::REFETCH_REQUESTS)]
 }

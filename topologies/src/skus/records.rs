@@ -13,6 +13,7 @@ use super::{
 };
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryEvent<'a> {
     #[serde(rename = "type")]
@@ -74,6 +75,7 @@ fn reason_name(reason: Reason) -> &'static str {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Reservation<'a> {
     pub project_key: &'a str,
@@ -118,6 +120,7 @@ pub fn reservation_key(key: &HoldKey) -> String {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Availability<'a> {
     pub project_key: &'a str,
@@ -160,4 +163,14 @@ fn confidence_name(confidence: Confidence) -> &'static str {
         Confidence::Platform => "platform",
         Confidence::None => "none",
     }
+}
+
+#[cfg(test)]
+pub fn schemas() -> Vec<crate::schemas::Topic> {
+    vec![
+        crate::schemas::of::<InventoryEvent<'_>>(crate::outputs::INVENTORY_EVENTS),
+        crate::schemas::of::<Reservation<'_>>(crate::outputs::INVENTORY_RESERVATIONS),
+        crate::schemas::of::<Availability<'_>>(crate::outputs::INVENTORY_AVAILABILITY),
+        crate::schemas::of::<Availability<'_>>(crate::outputs::INVENTORY_HISTORY),
+    ]
 }

@@ -286,4 +286,9 @@ fn render_view(state: &dyn StateView, key: &[u8]) -> Result<Option<String>, Stri
 }
 
 #[cfg(test)]
+pub fn schemas() -> Vec<crate::schemas::Topic> {
+    [view::schemas(), records::schemas()].concat()
+}
+
+#[cfg(test)]
 mod tests;

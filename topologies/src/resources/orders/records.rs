@@ -14,6 +14,7 @@ use crate::{
 };
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct EventShape<'a> {
     #[serde(rename = "type")]
@@ -37,6 +38,7 @@ struct EventShape<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct LineShape<'a> {
     line_item_id: &'a str,
@@ -46,6 +48,7 @@ struct LineShape<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct VerdictShape<'a> {
     project_key: &'a str,
@@ -204,4 +207,12 @@ fn fingerprint(verdict: &Verdict) -> u64 {
         verdict.rule.as_bytes(),
     ]);
     digest.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+pub fn schemas() -> Vec<crate::schemas::Topic> {
+    vec![
+        crate::schemas::of::<EventShape<'_>>(outputs::ORDER_EVENTS),
+        crate::schemas::of::<VerdictShape<'_>>(outputs::ORDER_VERDICTS),
+    ]
 }

@@ -9,6 +9,7 @@ use super::{OrderRow, transitions::State};
 use crate::{messages::skus::NO_CHANNEL, outputs::Money, time::Iso};
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct View<'a> {
     project_key: &'a str,
@@ -47,6 +48,7 @@ struct View<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct States {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +60,7 @@ struct States {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
     line_item_id: &'a str,
@@ -76,6 +79,7 @@ struct Line<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Allocation<'a> {
     sku: &'a str,
     location: &'a str,
@@ -85,6 +89,7 @@ struct Allocation<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Payment<'a> {
     payment_id: &'a str,
@@ -93,6 +98,7 @@ struct Payment<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Sums {
     authorised: Money,
@@ -180,4 +186,9 @@ fn states([order, payment, shipment]: [Option<State>; 3]) -> States {
         payment_state: payment.map(State::name),
         shipment_state: shipment.map(State::name),
     }
+}
+
+#[cfg(test)]
+pub fn schemas() -> Vec<crate::schemas::Topic> {
+    vec![crate::schemas::of::<View<'_>>(crate::outputs::ORDER_VIEW)]
 }

@@ -265,4 +265,9 @@ pub fn checkout_failed(
 }
 
 #[cfg(test)]
+pub fn schemas() -> Vec<crate::schemas::Topic> {
+    [view::schemas(), publish::schemas()].concat()
+}
+
+#[cfg(test)]
 mod tests;

@@ -61,6 +61,7 @@ impl<'a> Subject<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct EventShape<'a> {
     #[serde(rename = "type")]
@@ -267,4 +268,9 @@ fn case(who: Who<'_>, condition: &Condition) -> CaseKey {
 fn fingerprint(id: &str) -> u64 {
     let digest = outputs::digest(&[id.as_bytes()]);
     digest.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+pub fn schemas() -> Vec<crate::schemas::Topic> {
+    vec![crate::schemas::of::<EventShape<'_>>(outputs::PAYMENT_EVENTS)]
 }

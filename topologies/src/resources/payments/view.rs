@@ -18,6 +18,7 @@ use crate::{
 };
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Shape<'a> {
     project_key: &'a str,
@@ -49,6 +50,7 @@ struct Shape<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Sums {
     authorised: Money,
@@ -59,6 +61,7 @@ struct Sums {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct TransactionShape<'a> {
     transaction_id: &'a str,
@@ -149,4 +152,9 @@ fn render_view(state: &dyn StateView, key: &[u8]) -> Result<Option<String>, Stri
     let who = Who::of(key).map_err(|rejection| rejection.detail)?;
     let json = render(&row, who.project, who.id);
     json.map(|json| String::from_utf8(json).map_err(|error| error.to_string())).transpose()
+}
+
+#[cfg(test)]
+pub fn schemas() -> Vec<crate::schemas::Topic> {
+    vec![crate::schemas::of::<Shape<'_>>(crate::outputs::PAYMENT_VIEW)]
 }
