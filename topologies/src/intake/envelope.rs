@@ -27,9 +27,6 @@ pub(super) struct Envelope<'a, V> {
     pub batch_id: Option<Text<'a>>,
     #[serde(borrow)]
     kind: Text<'a>,
-    /// Of a complete marker.
-    #[serde(default)]
-    pub partitions: Option<i32>,
     #[serde(default = "none")]
     pub value: Option<V>,
 }

@@ -53,6 +53,9 @@ struct Value<'a> {
     entry_id: Option<Text<'a>>,
     #[serde(default)]
     available_quantity: Option<i64>,
+    /// Of a complete marker.
+    #[serde(default)]
+    partitions: Option<i32>,
 }
 
 pub(super) fn read(
@@ -159,9 +162,9 @@ fn ended(
 ) -> Result<BatchEnded, Rejection> {
     let batch_id = owned(envelope.batch_id.as_ref());
     let batch_id = batch_id.ok_or_else(|| violation("batchId", "a marker without its batch"))?;
-    let partitions = envelope.partitions.filter(|partitions| *partitions > 0);
-    let partitions = partitions.ok_or_else(|| {
-        violation("partitions", "a marker must say how many partitions the feed has")
+    let partitions = envelope.value.as_ref().and_then(|value| value.partitions);
+    let partitions = partitions.filter(|partitions| *partitions > 0).ok_or_else(|| {
+        violation("value.partitions", "a marker must say how many partitions the feed has")
     })?;
     Ok(BatchEnded {
         project: head.project.clone(),

@@ -277,7 +277,7 @@ fn marker(body: &Value, system: &str, at: Timestamp) -> Value {
         "entity": "stock",
         "kind": "complete",
         "asOf": time::format(at),
-        "partitions": 1,
+        "value": {"partitions": 1, "count": 1},
     });
     merge(&mut whole, body.clone());
     whole
