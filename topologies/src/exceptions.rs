@@ -85,6 +85,7 @@ pub fn rejection_raise(ctx: &Context<'_>, subject: &Subject<'_>, rejection: &Rej
         severity: None,
         detail: detail_of(subject, rejection).into_owned(),
         amount_at_risk: None,
+        due_at: None,
         at: ctx.at(),
         cause: Cause { id: rejection_cause(ctx, subject), ..Cause::default() },
     }

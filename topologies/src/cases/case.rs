@@ -34,6 +34,8 @@ pub struct Case {
     pub detail: String,
     /// Minor units and currency.
     pub amount_at_risk: Option<(i64, String)>,
+    /// Where the class of the code does not say so.
+    pub due_at: Option<Timestamp>,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
     /// When this episode began: the time to act runs from here.
@@ -51,7 +53,7 @@ pub struct Case {
 }
 
 impl Format for Case {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -101,6 +103,7 @@ impl Case {
             flow: raise.flow.clone(),
             detail: raise.detail.clone(),
             amount_at_risk: raise.amount_at_risk.clone(),
+            due_at: raise.due_at,
             first_seen: raise.at,
             last_seen: raise.at,
             opened_at: raise.at,
@@ -143,6 +146,7 @@ impl Case {
             self.flow.clone_from(&raise.flow);
             self.detail.clone_from(&raise.detail);
             self.amount_at_risk.clone_from(&raise.amount_at_risk);
+            self.due_at = raise.due_at;
             self.cause.clone_from(&raise.cause);
             self.place = place;
             self.sender = sender;

@@ -96,7 +96,7 @@ impl<'a> Exception<'a> {
             actions: code.actions,
             sla: Deadline {
                 class: code.sla,
-                due_at: Iso(case.opened_at.plus_ms(code.sla.due_after_ms())),
+                due_at: Iso(case.due_at.unwrap_or(case.opened_at.plus_ms(code.sla.due_after_ms()))),
             },
             first_seen: Iso(case.first_seen),
             last_seen: Iso(case.last_seen),

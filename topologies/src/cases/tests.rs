@@ -91,6 +91,7 @@ fn raise(sender: &str, cause: &str, at: i64) -> CaseMessage {
     let message = Raise {
         key: key("OVERSOLD"),
         flow: "feed".into(),
+        due_at: None,
         severity: None,
         detail: format!("because of {cause}"),
         amount_at_risk: Some((1_999, "EUR".into())),

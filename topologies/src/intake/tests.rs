@@ -26,8 +26,8 @@ fn every_line_of_the_corpus_is_taken() {
         tester.latest(outputs::ORDER_VIEW, "acme-eu-prod:04c6618d-ee8b-5330-ad05-9bb20e1f05bf");
     assert!(value.is_some(), "the long order has a view");
     let personal = ["example.com", "Anna", "Schmidt", "Kastanienallee", "10435"];
-    for output in tester.of_topic(outputs::ORDER_VIEW).chain(tester.of_topic(outputs::ORDER_EVENTS))
-    {
+    // Dead letters alone are as received; there are none.
+    for output in &tester.outputs {
         let text = String::from_utf8_lossy(output.value.as_deref().unwrap_or_default());
         assert!(personal.iter().all(|word| !text.contains(word)), "{text}");
     }

@@ -21,7 +21,7 @@ pub struct Sent<T> {
 }
 
 impl Format for CaseMessage {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 /// Who a case is about. Its hash is the case id; for a drift it is the drift id as well.
@@ -49,6 +49,8 @@ pub struct Raise {
     pub detail: String,
     /// Minor units and currency.
     pub amount_at_risk: Option<(i64, String)>,
+    /// When it must be done, where the class of its code does not say so.
+    pub due_at: Option<Timestamp>,
     pub at: Timestamp,
     pub cause: Cause,
 }

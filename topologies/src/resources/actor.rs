@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     exceptions, message_types,
-    messages::skus::Cause,
+    messages::{cases::Raise, skus::Cause},
     settings::{Rules, Settings},
 };
 
@@ -365,8 +365,17 @@ pub fn delete<R: Resource>(
     };
     if erases {
         let detail = "its personal data stays in messages and dead letters until these expire";
-        let case = who.case("PII_ERASURE_PENDING", "");
-        notices::raise(ctx, case, detail, deletion.at, &cause)?;
+        let raise = Raise {
+            key: who.case("PII_ERASURE_PENDING", ""),
+            flow: ctx.trace().flow.clone(),
+            detail: detail.to_owned(),
+            // The marker is kept as long as anything personal: it resolves the case.
+            due_at: Some(ctx.now().plus_ms(rules(ctx)?.deletion_marker_ms)),
+            at: deletion.at,
+            cause: cause.clone(),
+            ..Raise::default()
+        };
+        exceptions::raise(ctx, &raise)?;
     }
     match ended {
         Some(ended) if erases => {

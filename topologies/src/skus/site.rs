@@ -272,6 +272,7 @@ impl<'c, 'x> Site<'c, 'x> {
             severity: None,
             detail,
             amount_at_risk: None,
+            due_at: None,
             at: self.on.when,
             cause: self.on.cause.clone(),
         };

@@ -226,6 +226,7 @@ impl OrderRow {
             severity: (condition.code == Code::ShippedUnconfirmed).then_some(Severity::High),
             detail: detail.to_owned(),
             amount_at_risk: at_risk.map(|(cents, total)| (cents, total.currency_code.clone())),
+            due_at: None,
             at: subject.at,
             cause: subject.cause.clone(),
         };
