@@ -9,7 +9,7 @@ use aplomb_state::{
     rejection::Rejection,
     stage::{Inbox, Limits, Stage, StageDefinition},
     store::{KeyValue, StoreDefinition},
-    topology::{Cleanup, Codec, OutputDefinition, StateView, Topology, View},
+    topology::{Cleanup, Codec, Filter, Item, List, OutputDefinition, StateView, Topology, View},
 };
 
 /// Words are read from outside and counted by word.
@@ -31,6 +31,16 @@ pub fn topology() -> Topology {
             output("cases.v1", Cleanup::CompactAndDelete { retention_ms: 1_000 }, 4 << 20),
         ],
         views: vec![View { name: "words", stage: "count", key: word_key, render: render_word }],
+        lists: vec![List {
+            name: "words",
+            stage: "count",
+            store: "totals",
+            filters: &[
+                Filter { name: "word", values: &[] },
+                Filter { name: "length", values: &["short", "long"] },
+            ],
+            render: list_word,
+        }],
         settings: |_| Ok(Arc::new(())),
     }
 }
@@ -45,6 +55,13 @@ fn word_key(path: &str) -> Result<Vec<u8>, String> {
 fn render_word(state: &dyn StateView, key: &[u8]) -> Result<Option<String>, String> {
     let value = state.get("totals", key)?;
     Ok(value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn list_word(_: &dyn StateView, key: &[u8], _: &[u8]) -> Result<Vec<Item>, String> {
+    let word = String::from_utf8_lossy(key).into_owned();
+    let length = if word.len() > 4 { "long" } else { "short" };
+    let json = format!("{word:?}");
+    Ok(vec![Item { json, fields: vec![word, length.to_owned()] }])
 }
 
 const TOTALS: StoreDefinition = KeyValue::<str, Unused>::new("totals").definition();

@@ -13,6 +13,7 @@
 //! - [`replay`], [`verify`]: what would it give, and is it right?
 //! - [`checkpoint`]: inboxes trimmed, and what `verify` folds from then.
 //! - [`operator`], [`generation`], [`scan`]: offsets restored, a new generation begun.
+//! - [`letters`]: dead letters looked at and sent again.
 //! - [`http`], [`status`], [`metrics`], [`logging`], [`describe`]: for people.
 //! - `cli`, `commerce`: the binary.
 
@@ -33,6 +34,7 @@ mod example;
 pub mod generation;
 pub mod http;
 pub mod kafka;
+pub mod letters;
 pub mod log;
 pub mod logging;
 pub mod metrics;

@@ -60,6 +60,19 @@ pub fn operator_id(application_id: &str) -> String {
     format!("{application_id}-operator")
 }
 
+/// Whose offsets say how far dead letters were sent again: of one code, or of all.
+pub fn replay_group(application_id: &str, code: Option<&str>) -> String {
+    match code {
+        Some(code) => format!("{application_id}-dlq-replay-{code}"),
+        None => format!("{application_id}-dlq-replay"),
+    }
+}
+
+/// Of the command that sends dead letters again. One at a time, as above.
+pub fn replay_id(application_id: &str) -> String {
+    format!("{application_id}-dlq-replay")
+}
+
 /// `group.instance.id` of a worker with a stable identity.
 pub fn instance_id(application_id: &str, ordinal: u32, worker: usize) -> String {
     format!("{application_id}-{ordinal}-{worker}")

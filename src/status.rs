@@ -161,6 +161,11 @@ impl Status {
         &self.shared.topology
     }
 
+    /// Of every inbox.
+    pub fn inbox_partitions(&self) -> i32 {
+        self.shared.inbox_partitions
+    }
+
     pub fn database(&self) -> &Arc<dyn Database> {
         &self.shared.database
     }

@@ -1,6 +1,10 @@
 //! The command line: what there is to say, and which part of the library does it.
 
+mod ask;
+mod cases;
+mod dlq;
 mod drain;
+mod inspect;
 mod offsets;
 mod replay;
 mod reset;
@@ -53,6 +57,21 @@ enum Command {
     /// Fold the inboxes again and compare every record that was written
     #[command(after_help = verify::HELP)]
     Verify(verify::Options),
+    /// List the cases that a running process keeps, or show one
+    #[command(after_help = cases::HELP)]
+    Cases {
+        #[command(subcommand)]
+        action: cases::Action,
+    },
+    /// Look at dead letters, or send them again
+    #[command(after_help = dlq::HELP)]
+    Dlq {
+        #[command(subcommand)]
+        action: dlq::Action,
+    },
+    /// Show what a running process knows of an order, a sku or a payment
+    #[command(after_help = inspect::HELP)]
+    Inspect(inspect::Options),
     /// Tell the running process to give up its tasks and end
     #[command(after_help = drain::HELP)]
     Drain(WithConfig),
@@ -117,6 +136,9 @@ impl Cli {
             Command::Demo(options) => commerce::demo::run(&options).map_err(Failure::Failed),
             Command::Replay(options) => replay::run(&options),
             Command::Verify(options) => verify::run(&options),
+            Command::Cases { action } => cases::run(&action),
+            Command::Dlq { action } => dlq::run(&action),
+            Command::Inspect(options) => inspect::run(&options),
             Command::Drain(options) => drain::run(&options),
             Command::Offsets { action } => offsets::run(&action),
             Command::Reset(options) => reset::run(&options),

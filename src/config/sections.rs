@@ -206,8 +206,9 @@ fn http(section: Section<'_>) -> Http {
             default
         })
     });
+    let token_file = section.optional_text("token_file").map(PathBuf::from);
     section.finish();
-    Http { listen }
+    Http { listen, token_file }
 }
 
 fn log(section: Section<'_>) -> Log {

@@ -1,13 +1,17 @@
-//! The HTTP API: health, metrics, tasks, and the topology's views from committed state.
+//! The HTTP API: health, metrics, tasks, the topology's views and lists from committed state, and
+//! dead letters.
 //!
 //! Invariants:
 //! - `HTTP-COMMITTED` an answer shows committed state only, with its position and age.
 //! - `HTTP-OWNER` a view is answered by the process that owns the key; others say so.
 
 mod health;
+mod letters;
+mod list;
 mod tasks;
 #[cfg(test)]
 mod test;
+mod token;
 mod view;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc};
@@ -17,6 +21,7 @@ use axum::{
     Json, Router,
     extract::State,
     http::{StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -24,13 +29,13 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::{clock::Clock, metrics, status::Status};
+use crate::{clock::Clock, letters::Letters, metrics, status::Status};
 
 /// Bound to its address, and not serving yet.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    router: Router,
+    shared: Shared,
 }
 
 /// What every handler may use.
@@ -39,6 +44,8 @@ struct Shared {
     status: Status,
     metrics: Option<PrometheusHandle>,
     clock: Arc<dyn Clock>,
+    letters: Option<Arc<dyn Letters>>,
+    token: Option<Arc<str>>,
 }
 
 impl Server {
@@ -51,8 +58,22 @@ impl Server {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
-        let router = router(Shared { status, metrics, clock });
-        Ok(Self { listener, address, router })
+        let shared = Shared { status, metrics, clock, letters: None, token: None };
+        Ok(Self { listener, address, shared })
+    }
+
+    /// Callers must bear it, but for health.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.shared.token = Some(token.into());
+        self
+    }
+
+    /// Where `/dlq` reads.
+    #[must_use]
+    pub fn with_letters(mut self, letters: Arc<dyn Letters>) -> Self {
+        self.shared.letters = Some(letters);
+        self
     }
 
     /// Where it listens: the port is known even if any was asked for.
@@ -62,7 +83,7 @@ impl Server {
 
     /// Serves until `stop` ends; requests under way are answered.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        axum::serve(self.listener, self.router).with_graceful_shutdown(stop).await
+        axum::serve(self.listener, router(self.shared)).with_graceful_shutdown(stop).await
     }
 }
 
@@ -73,8 +94,12 @@ fn router(shared: Shared) -> Router {
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(render_metrics))
         .route("/tasks", get(tasks::list))
+        .route("/dlq", get(letters::latest))
+        .route("/{list}", get(list::show))
         .route("/{view}/{*id}", get(view::show))
         .fallback(unknown)
+        .method_not_allowed_fallback(only_get)
+        .layer(middleware::from_fn_with_state(shared.clone(), token::check))
         .with_state(shared)
 }
 
@@ -82,8 +107,13 @@ fn router(shared: Shared) -> Router {
 async fn index(State(shared): State<Shared>) -> Response {
     let views = shared.status.topology().views.iter();
     let views: Vec<String> = views.map(|view| format!("/{}/{{id}}", view.name)).collect();
-    let fixed = ["/health/live", "/health/ready", "/metrics", "/tasks"];
-    Json(json!({ "views": views, "also": fixed })).into_response()
+    let lists = shared.status.topology().lists.iter().map(|list| {
+        let filters = list.filters.iter().map(|filter| format!("{}=", filter.name));
+        format!("/{}?{}", list.name, filters.collect::<Vec<_>>().join("&"))
+    });
+    let lists: Vec<String> = lists.collect();
+    let fixed = ["/health/live", "/health/ready", "/metrics", "/tasks", "/dlq"];
+    Json(json!({ "views": views, "lists": lists, "also": fixed })).into_response()
 }
 
 async fn render_metrics(State(shared): State<Shared>) -> Response {
@@ -100,10 +130,15 @@ async fn unknown(State(shared): State<Shared>) -> Response {
     problem(StatusCode::NOT_FOUND, &format!("there is no such page; {}", known(&shared)))
 }
 
+async fn only_get() -> Response {
+    problem(StatusCode::METHOD_NOT_ALLOWED, "everything here is asked for with GET")
+}
+
 fn known(shared: &Shared) -> String {
     let views = shared.status.topology().views.iter().map(|view| format!("/{}/ID", view.name));
     let all: Vec<String> = views
-        .chain(["/tasks", "/metrics", "/health/live", "/health/ready"].map(str::to_owned))
+        .chain(shared.status.topology().lists.iter().map(|list| format!("/{}", list.name)))
+        .chain(["/dlq", "/tasks", "/metrics", "/health/live", "/health/ready"].map(str::to_owned))
         .collect();
     format!("known are {}", all.join(", "))
 }

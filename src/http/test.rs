@@ -32,6 +32,10 @@ impl Drop for Fixture {
 
 /// Two inbox partitions; `apple` belongs to the first, see the test that asks for a stranger.
 fn serve() -> Fixture {
+    serve_with(|server| server)
+}
+
+fn serve_with(change: impl FnOnce(Server) -> Server) -> Fixture {
     let runtime = Runtime::new().expect("a runtime");
     let database = MemoryDatabase::default();
     let status = Status::new("app", crate::example::topology(), 2, Arc::new(database.clone()));
@@ -42,6 +46,7 @@ fn serve() -> Fixture {
         .block_on(Server::bind(any, status.clone(), Some(metrics), clock))
         .expect("a free port");
     let address = server.address();
+    let server = change(server);
     let (stop, stopped) = oneshot::channel::<()>();
     runtime.spawn(server.run(async {
         let _ = stopped.await;
@@ -57,6 +62,16 @@ impl Fixture {
             agent.get(format!("http://{}{path}", self.address)).call().expect("an answer");
         let text = response.body_mut().read_to_string().expect("text");
         (response.status().as_u16(), text)
+    }
+
+    fn ask(&self, request: ureq::http::request::Builder) -> (u16, Option<String>, String) {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut response = agent.run(request.body(()).expect("a request")).expect("an answer");
+        let challenge = response.headers().get("www-authenticate");
+        let challenge = challenge.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let text = response.body_mut().read_to_string().expect("text");
+        (response.status().as_u16(), challenge, text)
     }
 
     fn json(&self, path: &str) -> (u16, Value) {
@@ -175,4 +190,114 @@ fn tasks_and_metrics_show_lag() {
     assert!(text.contains(&line), "{line} is not in\n{text}");
     fixture.status.report(0, Membership::Member, [], NOW);
     assert_eq!(fixture.json("/tasks").1["tasks"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn a_list_is_filtered_goes_on_where_it_ended_and_names_what_it_cannot_know() {
+    let fixture = serve();
+    let task = fixture.own("apple", "1", TaskState::Running);
+    let mut store = fixture.database.open(&task, &["~task", "~timers", "totals"]).expect("a store");
+    let base = store.position().map(|position| position.inbox);
+    let to = store.position().cloned().expect("a position");
+    let words = ["banana", "fig", "kiwi"];
+    let mut writes = words.iter().map(|word| Write {
+        store: StoreId(2),
+        key: word.as_bytes(),
+        value: Some(b"1"),
+    });
+    store.apply(base, &mut writes, &to).expect("the writes");
+    let items = |path: &str| {
+        let (status, body) = fixture.json(path);
+        assert_eq!(status, 200, "{path}: {body}");
+        (body["items"].to_string(), body["next"].clone(), body["partitions"].clone())
+    };
+    let (all, next, partitions) = items("/words");
+    assert_eq!(all, r#"["apple","banana","fig","kiwi"]"#);
+    assert!(next.is_null());
+    let own = task.input.partition;
+    assert_eq!(partitions, json!({"shown": [own], "elsewhere": [1 - own]}));
+    assert_eq!(items("/words?length=short").0, r#"["fig","kiwi"]"#);
+    assert_eq!(items("/words?length=long&word=banana").0, r#"["banana"]"#);
+    let (first, next, _) = items("/words?limit=3");
+    assert_eq!(first, r#"["apple","banana","fig"]"#);
+    let after = next.as_str().expect("a cursor");
+    assert_eq!(items(&format!("/words?limit=3&after={after}")).0, r#"["kiwi"]"#);
+    let rows = [
+        ("/words?length=wide", "length is \"wide\": allowed are short, long"),
+        ("/words?colour=red", "colour is no filter: there are word, length, limit, after"),
+        ("/words?limit=0", "expected 1 to 1000"),
+        ("/words?after=%21", "give `next` of an answer"),
+    ];
+    for (path, sentence) in rows {
+        let (status, body) = fixture.json(path);
+        assert_eq!(status, 400, "{path}");
+        assert!(body["error"].as_str().is_some_and(|error| error.contains(sentence)), "{body}");
+    }
+}
+
+#[test]
+fn a_token_opens_all_but_health_which_is_open() {
+    let fixture = serve_with(|server| server.with_token("secret"));
+    let uri = |path: &str| format!("http://{}{path}", fixture.address);
+    let ask = |path: &str, header: Option<&str>| {
+        let request = ureq::http::Request::get(uri(path));
+        fixture.ask(match header {
+            Some(value) => request.header("Authorization", value),
+            None => request,
+        })
+    };
+    assert_eq!(ask("/health/live", None).0, 200);
+    for header in [None, Some("Bearer wrong"), Some("Bearer secret2"), Some("secret")] {
+        let (status, challenge, text) = ask("/tasks", header);
+        assert_eq!((status, challenge.as_deref()), (401, Some("Bearer")), "{header:?}");
+        assert!(text.contains("Authorization: Bearer TOKEN"), "{text}");
+        assert_eq!(ask("/metrics", header).0, 401);
+    }
+    assert_eq!(ask("/tasks", Some("Bearer secret")).0, 200);
+}
+
+#[test]
+fn another_method_gets_a_sentence_too() {
+    let fixture = serve();
+    let uri = format!("http://{}/tasks", fixture.address);
+    let (status, _, text) = fixture.ask(ureq::http::Request::post(uri));
+    assert_eq!(status, 405);
+    assert!(text.contains("with GET"), "{text}");
+}
+
+#[test]
+fn dead_letters_are_shown_by_code_or_are_not_there() {
+    let (status, body) = serve().json("/dlq");
+    assert_eq!(
+        (status, &body["error"]),
+        (404, &"this process has no topic of dead letters".into())
+    );
+    let fixture = serve_with(|server| server.with_letters(Arc::new(One)));
+    let (status, body) = fixture.json("/dlq?code=MALFORMED_JSON&limit=5");
+    assert_eq!(status, 200);
+    assert_eq!(body["items"][0]["value"], "MALFORMED_JSON 5");
+    assert_eq!(fixture.json("/dlq?limit=0").0, 400);
+    assert_eq!(fixture.json("/dlq?colour=red").0, 400);
+}
+
+/// Says what it was asked for.
+struct One;
+
+impl Letters for One {
+    fn latest(
+        &self,
+        wanted: &crate::letters::Wanted,
+    ) -> Result<Vec<crate::letters::Letter>, String> {
+        let value = format!("{} {}", wanted.code.as_deref().unwrap_or_default(), wanted.limit);
+        Ok(vec![crate::letters::Letter {
+            topic: "dlq".to_owned(),
+            partition: 0,
+            offset: 3,
+            timestamp: 0,
+            key: None,
+            value: Some(value),
+            value_base64: None,
+            headers: std::collections::BTreeMap::new(),
+        }])
+    }
 }

@@ -2,7 +2,7 @@
 
 use aplomb_state::{
     ids::TaskId,
-    topology::{StageState, View},
+    topology::{List, StageState, View},
 };
 use axum::{
     Json,
@@ -12,7 +12,7 @@ use axum::{
 };
 use serde_json::{json, value::RawValue};
 
-use super::{Shared, iso, known, problem};
+use super::{Shared, iso, known, list, problem};
 use crate::status::{Status, TaskState, TaskStatus};
 
 pub(super) async fn show(
@@ -26,7 +26,7 @@ pub(super) async fn show(
     };
     let key = match (view.key)(&id) {
         Ok(key) => key,
-        Err(expected) => return problem(StatusCode::BAD_REQUEST, &expected),
+        Err(expected) => return by_id(&shared, &name, id, expected).await,
     };
     let task = shared.status.task_of(view.stage, &key);
     let Some(owned) = shared.status.task_status(&task) else {
@@ -48,6 +48,29 @@ pub(super) async fn show(
                 _ => "; the task is not running yet, so it may come",
             };
             let sentence = format!("{name} has no {id}{restoring}");
+            problem(StatusCode::NOT_FOUND, &sentence)
+        }
+        Ok(Err(error)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// An id that names no actor: a list of the same name may have an item with it.
+async fn by_id(shared: &Shared, name: &str, id: String, expected: String) -> Response {
+    let has_id = |list: &List| list.filters.iter().any(|filter| filter.name == "id");
+    let Some(list) = list::find(&shared.status, name).filter(has_id) else {
+        return problem(StatusCode::BAD_REQUEST, &expected);
+    };
+    let status = shared.status.clone();
+    let wanted = id.clone();
+    let found =
+        tokio::task::spawn_blocking(move || list::item(&status, &list, "id", &wanted)).await;
+    match found {
+        Ok(Ok(Some(item))) => Json(json!({ "value": item })).into_response(),
+        Ok(Ok(None)) => {
+            let sentence = format!(
+                "{name} has no {id} in the partitions of this process; {expected}, or ask the others"
+            );
             problem(StatusCode::NOT_FOUND, &sentence)
         }
         Ok(Err(error)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error),

@@ -8,6 +8,8 @@ mod lag;
 mod owners;
 
 use std::{
+    fs,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -33,6 +35,7 @@ use crate::{
     config::{Config, Inbox},
     http,
     kafka::KafkaLog,
+    letters,
     log::{Leave, Log, Member, Producer},
     metrics, names,
     status::Status,
@@ -57,6 +60,8 @@ pub enum Error {
     Topics(String),
     #[error("http: {address}: {error}; choose another http.listen")]
     Http { address: std::net::SocketAddr, error: std::io::Error },
+    #[error("http.token_file {}: {reason}", .path.display())]
+    Token { path: PathBuf, reason: String },
     /// A worker met something that no other turn will mend.
     #[error("{0}")]
     Stopped(String),
@@ -101,7 +106,8 @@ pub fn run(
         Arc::clone(&database),
     );
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let server = Serving::start(config, &status, &clock)?;
+    let letters = letters::OnLog::new(log.clone(), &application);
+    let server = Serving::start(config, &status, &clock, letters)?;
     let shared = Arc::new(Shared::default());
     let watcher = lag::Watcher::start(log.clone(), Arc::clone(&application), Arc::clone(&shared));
     // A dynamic member that comes back is a new one: that is a rebalance by itself.
@@ -336,6 +342,16 @@ fn work(
     Ok(worker.shut_down(if stays { Leave::Stay } else { Leave::Leave })?)
 }
 
+/// An empty token would let everybody in.
+fn read_token(path: &Path) -> Result<String, Error> {
+    let failed = |reason: String| Error::Token { path: path.to_owned(), reason };
+    let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    match text.trim() {
+        "" => Err(failed("it is empty".to_owned())),
+        token => Ok(token.to_owned()),
+    }
+}
+
 /// The HTTP server on a runtime of its own.
 struct Serving {
     runtime: tokio::runtime::Runtime,
@@ -343,9 +359,15 @@ struct Serving {
 }
 
 impl Serving {
-    fn start(config: &Config, status: &Status, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
+    fn start(
+        config: &Config,
+        status: &Status,
+        clock: &Arc<dyn Clock>,
+        letters: Option<letters::OnLog<KafkaLog>>,
+    ) -> Result<Self, Error> {
         let address = config.http.listen;
         let failed = |error| Error::Http { address, error };
+        let token = config.http.token_file.as_deref().map(read_token).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("http")
@@ -356,7 +378,13 @@ impl Serving {
             metrics::install().inspect_err(|reason| tracing::error!(%reason, "no metrics")).ok();
         let bound =
             http::Server::bind(config.http.listen, status.clone(), metrics, Arc::clone(clock));
-        let server = runtime.block_on(bound).map_err(failed)?;
+        let mut server = runtime.block_on(bound).map_err(failed)?;
+        if let Some(token) = &token {
+            server = server.with_token(token);
+        }
+        if let Some(letters) = letters {
+            server = server.with_letters(Arc::new(letters));
+        }
         tracing::info!(address = %server.address(), "http");
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         runtime.spawn(server.run(async {

@@ -88,7 +88,10 @@ impl<L: Log> Worker<L> {
                 if oldest.is_none_or(|(at, _)| head.timestamp < at) {
                     oldest = Some((head.timestamp, index));
                 }
-            } else if self.consumer.end(&input).is_some_and(|end| running.next < end) {
+            } else if self.consumer.end(&input).is_some_and(|end| running.next < end)
+                && self.consumer.drained_at(&input).is_none()
+            {
+                // Not so where nothing but ends of transactions is left.
                 let since = *running.waiting_since.get_or_insert(now);
                 waiting |= now.0 - since.0 < wait_max;
             } else {

@@ -18,6 +18,7 @@ pub struct Topology {
     pub stages: Vec<Arc<dyn Stage>>,
     pub outputs: Vec<OutputDefinition>,
     pub views: Vec<View>,
+    pub lists: Vec<List>,
     /// Reads the body of a configuration document.
     pub settings: fn(&[u8]) -> Result<Settings, String>,
 }
@@ -62,6 +63,34 @@ pub struct View {
     pub render: Render,
 }
 
+/// What an operator can look through: the rows of one store, over all tasks of a stage.
+#[derive(Clone)]
+pub struct List {
+    /// The path segment: `cases` in `/cases?status=open`.
+    pub name: &'static str,
+    pub stage: &'static str,
+    pub store: &'static str,
+    pub filters: &'static [Filter],
+    /// From one row of the store.
+    pub render: RenderRow,
+}
+
+/// A field that a list can be filtered by.
+#[derive(Clone, Copy, Debug)]
+pub struct Filter {
+    pub name: &'static str,
+    /// What it can be. Empty: anything.
+    pub values: &'static [&'static str],
+}
+
+/// One item of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Item {
+    pub json: String,
+    /// By the list's filters, in their order.
+    pub fields: Vec<String>,
+}
+
 /// Committed state by store name, for views.
 pub trait StateView {
     fn get(&self, store: &str, key: &[u8]) -> Result<Option<Vec<u8>>, String>;
@@ -74,6 +103,9 @@ pub type Entries = Vec<Entry>;
 
 /// The view as JSON. `None`: there is no such thing.
 pub type Render = fn(&dyn StateView, &[u8]) -> Result<Option<String>, String>;
+
+/// The items of one row, by its key and value.
+pub type RenderRow = fn(&dyn StateView, &[u8], &[u8]) -> Result<Vec<Item>, String>;
 
 /// A [`StateView`] over a backend's snapshot.
 pub struct StageState<'a> {
@@ -144,6 +176,13 @@ impl Topology {
         }
         for view in self.views.iter().filter(|view| !stages.contains(view.stage)) {
             mistakes.push(format!("view {}: no stage {}", view.name, view.stage));
+        }
+        for list in &self.lists {
+            let stage = definitions.iter().find(|stage| stage.name == list.stage);
+            if stage.is_none_or(|stage| stage.store(list.store).is_none()) {
+                let List { name, stage, store, .. } = list;
+                mistakes.push(format!("list {name}: no store {store} in stage {stage}"));
+            }
         }
         if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
     }

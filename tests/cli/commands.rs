@@ -139,9 +139,10 @@ fn sigterm_counts_while_the_broker_does_not_answer() -> Outcome {
 #[test]
 fn every_command_explains_itself_with_an_example() -> Outcome {
     let whole = aplomb(["--help"])?.well()?.out;
-    for command in
-        ["run", "demo", "replay", "verify", "drain", "offsets", "reset", "topics", "topology"]
-    {
+    for command in [
+        "run", "demo", "replay", "verify", "cases", "dlq", "inspect", "drain", "offsets", "reset",
+        "topics", "topology",
+    ] {
         assert!(whole.contains(&format!("\n  {command} ")), "{command} is not in\n{whole}");
         let text = aplomb([command, "--help"])?.well()?.out;
         let example = text.split("Example").nth(1).unwrap_or_default();

@@ -2,6 +2,7 @@
 //! beyond a loopback port that nobody listens on.
 #![cfg(feature = "commerce")]
 
+mod ask;
 mod commands;
 mod configuration;
 mod lines;

@@ -3,6 +3,7 @@
 //! has the last word.
 #![cfg(feature = "commerce")]
 
+mod letters;
 #[path = "../live/mod.rs"]
 #[expect(dead_code, reason = "the tests of faults use the rest of it")]
 mod live;
@@ -53,7 +54,8 @@ fn drained_restored_and_reset_an_application_is_right() -> Outcome {
     drain(&mut first, &mut second)?;
     offsets(&broker, &mut second)?;
     reset(&broker, &mut second, &mut first)?;
-    trim(&broker, &mut first, folder.path())
+    trim(&broker, &mut first, folder.path())?;
+    letters::sent_again_once(&broker, &mut first)
 }
 
 fn application() -> Application {

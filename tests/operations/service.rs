@@ -55,6 +55,10 @@ impl Service {
         Err(format!("{status}\n{}", self.0.last_lines()).into())
     }
 
+    pub fn port(&self) -> u16 {
+        self.0.port
+    }
+
     pub fn aplomb(&self, command: &[&str]) -> Outcome<Ended> {
         let output = self.0.command(command).output()?;
         println!("aplomb {}: {}", command.join(" "), output.status);

@@ -55,6 +55,7 @@ pub fn topology(fold_version: u32) -> Topology {
         stages: vec![Arc::new(Split), Arc::new(Counts), Arc::new(Totals)],
         outputs: vec![output(COUNTS, kept), output(TOTALS, Cleanup::Compact), output(DEAD, kept)],
         views: vec![],
+        lists: Vec::new(),
         settings: |_| Ok(Arc::new(())),
     }
 }

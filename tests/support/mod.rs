@@ -132,6 +132,7 @@ pub fn topology() -> Topology {
         stages: vec![Arc::new(Split), Arc::new(Counts)],
         outputs: vec![output(COUNTS, Codec::Bytes), output(DEAD, Codec::Bytes)],
         views: vec![],
+        lists: Vec::new(),
         settings: |_| Ok(Arc::new(())),
     }
 }

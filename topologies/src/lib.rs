@@ -17,7 +17,8 @@
 //! - [`skus`]: one actor per sku: holds, stock, availability, drift.
 //! - [`cases`]: one actor per exception: opened, counted, cleared, reopened.
 //! - [`messages`]: what the actors tell each other. [`settings`]: flow contracts and rules.
-//! - [`drifts`]: the records of drifts. [`codes`]: the exception taxonomy. [`exceptions`]: how stages raise, clear and reject.
+//! - [`drifts`]: the records of drifts. [`codes`]: the exception taxonomy. [`exceptions`]: how
+//!   stages raise, clear and reject.
 //! - [`outputs`]: topics, headers and ids of what is written. [`time`]: ISO 8601.
 
 use std::sync::Arc;
@@ -63,6 +64,7 @@ pub fn topology() -> Topology {
             skus::view::view(),
             cases::view(),
         ],
+        lists: vec![cases::list(), skus::drifts::list()],
         settings: parse_settings,
     }
 }

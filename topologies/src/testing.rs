@@ -153,6 +153,7 @@ pub fn tester_with(document: &Value, views: Vec<View>) -> Tester {
         stages: vec![Arc::new(Intake), Arc::new(Resources), Arc::new(Skus), Arc::new(Cases)],
         outputs: outputs::definitions(),
         views,
+        lists: Vec::new(),
         settings: |bytes| Ok(Arc::new(settings::parse(bytes)?)),
     };
     let flows = [("ct", CT), ("wms", WMS)];

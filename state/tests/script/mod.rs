@@ -170,6 +170,7 @@ fn topology() -> Topology {
             .into(),
         outputs: vec![output("out", 500), output("exceptions", 5_000)],
         views: Vec::new(),
+        lists: Vec::new(),
         settings: |body| match body {
             b"bad" => Err("bad settings".to_owned()),
             _ => Ok(Arc::new(())),

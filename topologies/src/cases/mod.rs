@@ -9,7 +9,7 @@ use aplomb_state::{
     rejection::Rejection,
     stage::{Inbox, Limits, Stage, StageDefinition},
     store::{Expiring, KeyValue},
-    topology::{StateView, View},
+    topology::{Filter, Item, List, StateView, View},
 };
 
 use crate::{
@@ -179,6 +179,30 @@ fn render(state: &dyn StateView, key: &[u8]) -> Result<Option<String>, String> {
     let case_id = exceptions::case_id(&case.key);
     let exception = output::Exception::of(&case, &case_id, code);
     serde_json::to_string(&exception).map(Some).map_err(|error| error.to_string())
+}
+
+/// `/cases?status=&owner=&code=`, and by its id alone.
+pub fn list() -> List {
+    const FILTERS: &[Filter] = &[
+        Filter { name: "status", values: &["open", "resolved"] },
+        Filter { name: "owner", values: &[] },
+        Filter { name: "code", values: &[] },
+        Filter { name: "id", values: &[] },
+    ];
+    let stage = exceptions::CASES;
+    List { name: "cases", stage, store: CASES.name, filters: FILTERS, render: render_row }
+}
+
+fn render_row(_: &dyn StateView, _: &[u8], value: &[u8]) -> Result<Vec<Item>, String> {
+    let case: Case = codec::decode(value).map_err(|error| error.to_string())?;
+    let code = codes::of(&case.key.code).ok_or("a code that is not in the table")?;
+    let case_id = exceptions::case_id(&case.key);
+    let status = if case.resolved_at().is_some() { "resolved" } else { "open" };
+    let fields = vec![status.to_owned(), code.owner.to_owned(), case.key.code.clone(), case_id];
+    let case_id = fields.last().map(String::as_str).unwrap_or_default();
+    let exception = output::Exception::of(&case, case_id, code);
+    let json = serde_json::to_string(&exception).map_err(|error| error.to_string())?;
+    Ok(vec![Item { json, fields }])
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ fn tester() -> Tester {
         stages: vec![Arc::new(Feed), Arc::new(Cases)],
         outputs: outputs::definitions(),
         views: vec![view()],
+        lists: Vec::new(),
         settings: no_settings,
     };
     Tester::new(topology, &[("feed", "feed")], b"", Timestamp(0)).unwrap()

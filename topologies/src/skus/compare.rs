@@ -16,7 +16,7 @@ use super::{
     drift::{self, Action, Input, Past, Values, Watch},
     ledger::Watched,
     site::Site,
-    state::{DRIFTS, Drifts, SOURCES, Sources},
+    state::{DRIFTS, Drifts, LocationKey, SOURCES, Sources},
     timer_key,
 };
 
@@ -200,18 +200,13 @@ impl Site<'_, '_> {
     /// The drift's identity names systems and field, never values; the warehouse's name stays
     /// what it was when the first snapshot came.
     fn drift_key(&mut self, kind: DriftKind) -> Result<CaseKey, Rejection> {
-        let discriminator = match kind {
-            DriftKind::Oversold => self.on.at.location.clone(),
-            DriftKind::Unexplained => {
-                format!("{}:{COMMERCETOOLS}:{}", self.on.at.location, kind.field())
-            }
+        let sources = match kind {
+            DriftKind::Oversold | DriftKind::Unexplained => Sources::default(),
             DriftKind::OnHand | DriftKind::Overstated => {
-                let sources = self.ctx.get(&SOURCES, &self.on.at)?.unwrap_or_default();
-                let system = sources.warehouse.system;
-                format!("{}:{COMMERCETOOLS}:{system}:{}", self.on.at.location, kind.field())
+                self.ctx.get(&SOURCES, &self.on.at)?.unwrap_or_default()
             }
         };
-        Ok(self.case(kind.code(), &discriminator))
+        Ok(drift_key(&self.on.at, kind, &sources))
     }
 
     fn tell_drift(
@@ -281,6 +276,19 @@ impl Site<'_, '_> {
             },
         )
     }
+}
+
+/// What the drift is known by; its id is the case's.
+pub(super) fn drift_key(at: &LocationKey, kind: DriftKind, sources: &Sources) -> CaseKey {
+    let (field, system) = (kind.field(), &sources.warehouse.system);
+    let discriminator = match kind {
+        DriftKind::Oversold => at.location.clone(),
+        DriftKind::Unexplained => format!("{}:{COMMERCETOOLS}:{field}", at.location),
+        DriftKind::OnHand | DriftKind::Overstated => {
+            format!("{}:{COMMERCETOOLS}:{system}:{field}", at.location)
+        }
+    };
+    at.case(kind.code(), &discriminator)
 }
 
 /// Orders as a side: the record at hand stands for them.

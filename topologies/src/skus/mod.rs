@@ -28,6 +28,7 @@ use crate::{
 pub mod batches;
 mod compare;
 pub mod drift;
+pub mod drifts;
 pub mod ledger;
 pub mod place;
 mod reallocate;

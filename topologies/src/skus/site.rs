@@ -246,14 +246,7 @@ impl<'c, 'x> Site<'c, 'x> {
     // --- cases
 
     pub fn case(&self, code: &str, discriminator: &str) -> CaseKey {
-        let (project, sku) = self.on.at.parts();
-        CaseKey {
-            project: project.to_owned(),
-            code: code.to_owned(),
-            entity_type: "sku".to_owned(),
-            entity_id: sku.to_owned(),
-            discriminator: discriminator.to_owned(),
-        }
+        self.on.at.case(code, discriminator)
     }
 
     /// Raises a case about this location.

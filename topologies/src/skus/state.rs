@@ -8,7 +8,10 @@ use aplomb_state::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{drifts::Source, messages::skus::InventoryMode};
+use crate::{
+    drifts::Source,
+    messages::{cases::CaseKey, skus::InventoryMode},
+};
 
 use super::{drift::Watch, ledger::Ledger, returns::Returns};
 
@@ -178,6 +181,18 @@ impl LocationKey {
 
     pub fn sku(&self) -> &str {
         self.parts().1
+    }
+
+    /// The case of that code about the sku.
+    pub fn case(&self, code: &str, discriminator: &str) -> CaseKey {
+        let (project, sku) = self.parts();
+        CaseKey {
+            project: project.to_owned(),
+            code: code.to_owned(),
+            entity_type: "sku".to_owned(),
+            entity_id: sku.to_owned(),
+            discriminator: discriminator.to_owned(),
+        }
     }
 
     pub fn bytes(&self) -> Vec<u8> {

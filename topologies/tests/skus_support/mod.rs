@@ -318,6 +318,7 @@ pub fn topology() -> Topology {
         ],
         outputs: defined,
         views: vec![view::view()],
+        lists: Vec::new(),
         settings: parse,
     }
 }
