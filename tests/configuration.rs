@@ -38,7 +38,7 @@ fn the_example_as_it_stands_and_with_every_key_is_taken() -> Result<(), Box<dyn 
     parse(EXAMPLE)?;
     let all = parse(&uncommented())?;
     assert_eq!(all.application.ordinal, Some(0));
-    assert_eq!(all.flows.len(), 2);
+    assert_eq!(all.flows.len(), 3);
     Ok(())
 }
 
