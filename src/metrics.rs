@@ -4,16 +4,18 @@
 //! `docs/metrics.md` lists all of them; a test compares.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use aplomb_state::ids::Timestamp;
+use aplomb_state::{effect::Headers, ids::Timestamp};
 use metrics::{Unit, counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
 
 use crate::{
+    application::Application,
     checkpoint::Round,
     log::Class,
     status::{Status, TaskState},
@@ -55,11 +57,20 @@ const MEMORY: &str = "aplomb_memory_bytes";
 const CHECKPOINTS: &str = "aplomb_checkpoints_total";
 const TRIMMED: &str = "aplomb_trimmed_records_total";
 const READY: &str = "aplomb_ready";
+const WRITTEN: &str = "aplomb_written_records_total";
+const EXCEPTIONS: &str = "aplomb_exceptions_total";
+const END_TO_END: &str = "aplomb_end_to_end_seconds";
+const OVERLAY: &str = "aplomb_transaction_bytes";
+const RESTORE_DONE: &str = "aplomb_task_restored_records";
+const RESTORE_ALL: &str = "aplomb_task_restore_records";
+
+/// Records that name a code by this header are exceptions, or dead letters.
+const CODE_HEADER: &str = "code";
 
 const TASK: &[&str] = &["stage", "topic", "partition"];
 
 /// All of them.
-pub const DEFINITIONS: [Definition; 19] = [
+pub const DEFINITIONS: [Definition; 25] = [
     count(RECORDS, &[], "Input records whose effects are committed."),
     count(REJECTIONS, &[], "Inputs that left an exception instead of effects."),
     count(TIMERS, &[], "Timers fired."),
@@ -83,6 +94,38 @@ pub const DEFINITIONS: [Definition; 19] = [
         "Now less the time up to which the committed state is complete.",
     ),
     level(MEMORY, Unit::Bytes, &["part"], "Memory of the state database."),
+    count(
+        WRITTEN,
+        &["topic"],
+        "Records for output topics, superseded ones of compacted topics too.",
+    ),
+    count(EXCEPTIONS, &["topic", "code"], "Records of exceptions and dead letters by their code."),
+    Definition {
+        name: END_TO_END,
+        kind: Kind::Histogram,
+        unit: Unit::Seconds,
+        labels: &["stage"],
+        help: "From the time of an external record to the commit of its effects: the oldest of each transaction.",
+    },
+    Definition {
+        name: OVERLAY,
+        kind: Kind::Histogram,
+        unit: Unit::Bytes,
+        labels: &[],
+        help: "Memory of a transaction's overlays and effects when it was committed.",
+    },
+    level(
+        RESTORE_DONE,
+        Unit::Count,
+        TASK,
+        "Changelog records replayed so far, while it is restored.",
+    ),
+    level(
+        RESTORE_ALL,
+        Unit::Count,
+        TASK,
+        "Changelog records to be replayed, while it is restored.",
+    ),
     level(READY, Unit::Count, &[], "1 if /health/ready says so, else 0."),
 ];
 
@@ -96,6 +139,41 @@ pub struct CommitFacts {
     pub open_ms: i64,
     /// From the decision to commit to the same end.
     pub commit_ms: i64,
+}
+
+/// What a transaction is to tell once it is committed. Plain numbers on the record path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// By place of the output.
+    written: Vec<u64>,
+    codes: BTreeMap<(u16, Vec<u8>), u64>,
+    /// By place of the stage: the oldest external record behind its inputs.
+    oldest: Vec<Option<Timestamp>>,
+}
+
+impl Told {
+    pub fn handled(&mut self, stage: u16, at: Timestamp) {
+        let stage = usize::from(stage);
+        if self.oldest.len() <= stage {
+            self.oldest.resize(stage + 1, None);
+        }
+        if let Some(oldest) = self.oldest.get_mut(stage) {
+            *oldest = Some(oldest.map_or(at, |oldest| oldest.min(at)));
+        }
+    }
+
+    pub fn written(&mut self, output: u16, headers: &Headers) {
+        let place = usize::from(output);
+        if self.written.len() <= place {
+            self.written.resize(place + 1, 0);
+        }
+        if let Some(count) = self.written.get_mut(place) {
+            *count += 1;
+        }
+        if let Some((_, code)) = headers.iter().find(|(name, _)| name == CODE_HEADER) {
+            *self.codes.entry((output, code.clone())).or_default() += 1;
+        }
+    }
 }
 
 /// A gauge is set at each rendering; one that was not set for so long is gone.
@@ -125,6 +203,30 @@ pub fn record_commit(facts: &CommitFacts) {
     counter!(TIMERS).increment(u64::try_from(facts.timers).unwrap_or(u64::MAX));
     histogram!(COMMIT_SECONDS).record(as_f64(facts.commit_ms) / 1_000.0);
     histogram!(OPEN_SECONDS).record(as_f64(facts.open_ms) / 1_000.0);
+}
+
+/// At each commit, by the worker, beside [`record_commit`].
+pub fn record_told(told: &Told, bytes: usize, application: &Application, now: Timestamp) {
+    let topic =
+        |place: usize| application.outputs.get(place).map(|output| output.topic.to_string());
+    for (place, count) in told.written.iter().enumerate().filter(|(_, count)| **count > 0) {
+        if let Some(topic) = topic(place) {
+            counter!(WRITTEN, "topic" => topic).increment(*count);
+        }
+    }
+    for ((place, code), count) in &told.codes {
+        if let Some(topic) = topic(usize::from(*place)) {
+            let code = String::from_utf8_lossy(code).into_owned();
+            counter!(EXCEPTIONS, "topic" => topic, "code" => code).increment(*count);
+        }
+    }
+    for (stage, oldest) in application.stages.iter().zip(&told.oldest) {
+        if let Some(oldest) = oldest {
+            let seconds = as_f64((now.0 - oldest.0).max(0)) / 1_000.0;
+            histogram!(END_TO_END, "stage" => stage.definition.name).record(seconds);
+        }
+    }
+    histogram!(OVERLAY).record(as_f64(i64::try_from(bytes).unwrap_or(i64::MAX)));
 }
 
 /// At each event of the group.
@@ -179,6 +281,10 @@ pub fn record_status(status: &Status, now: Timestamp) {
         if let Some(lag) = task.lag() {
             gauge!(LAG, &labels).set(as_f64(lag));
         }
+        if let TaskState::Restoring { from, position, end } = task.state {
+            gauge!(RESTORE_DONE, &labels).set(as_f64(position - from));
+            gauge!(RESTORE_ALL, &labels).set(as_f64(end - from));
+        }
         if let (Some(as_of), TaskState::Running) = (task.as_of, &task.state) {
             gauge!(AGE, &labels).set(as_f64((now.0 - as_of.0).max(0)) / 1_000.0);
         }
@@ -212,7 +318,11 @@ fn builder() -> Result<PrometheusBuilder, String> {
     };
     // A gauge of a task that went elsewhere is set no more, and must not stand there for ever.
     let forgetful = PrometheusBuilder::new().idle_timeout(MetricKindMask::GAUGE, Some(FORGOTTEN));
+    let latency = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0, 600.0, 3_600.0];
+    let sizes = [1e3, 1e4, 1e5, 1e6, 4e6, 16e6, 64e6];
     set(forgetful, COMMIT_SECONDS, &short)
+        .and_then(|builder| set(builder, END_TO_END, &latency))
+        .and_then(|builder| set(builder, OVERLAY, &sizes))
         .and_then(|builder| set(builder, OPEN_SECONDS, &short))
         .and_then(|builder| set(builder, RESTORE_SECONDS, &long))
         .map_err(|error| error.to_string())
@@ -255,6 +365,50 @@ mod tests {
             assert!(page.contains(&row), "docs/metrics.md lacks\n{row}");
         }
         assert_eq!(page.matches("| `aplomb_").count(), DEFINITIONS.len());
+    }
+
+    #[test]
+    fn a_transaction_tells_what_it_wrote_and_how_old_its_oldest_record_is() {
+        let mut told = Told::default();
+        let coded: Headers = vec![("code".into(), b"OVERSOLD".to_vec())];
+        told.written(2, &coded);
+        told.written(2, &coded);
+        told.written(0, &Vec::new());
+        told.handled(1, Timestamp(7_000));
+        told.handled(1, Timestamp(4_000));
+        let application = Application::new(
+            crate::example::topology(),
+            &crate::application::Naming {
+                application_id: "a".to_owned(),
+                output_prefix: "p.".to_owned(),
+                inbox_partitions: 1,
+                output_partitions: 1,
+            },
+            aplomb_state::envelope::Configuration {
+                revision: 1,
+                hash: String::new(),
+                sources: Vec::new(),
+                time_hold_ms: 0,
+                body: Vec::new(),
+            },
+            crate::application::Start::Earliest,
+            crate::application::Tuning::default(),
+        );
+        let recorder = builder().expect("the buckets are not empty").build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            record_told(&told, 5_000, &application, Timestamp(9_000));
+        });
+        let text = handle.render();
+        for line in [
+            "aplomb_written_records_total{topic=\"p.totals.v1\"} 1",
+            "aplomb_written_records_total{topic=\"p.cases.v1\"} 2",
+            "aplomb_exceptions_total{topic=\"p.cases.v1\",code=\"OVERSOLD\"} 2",
+            "aplomb_end_to_end_seconds_sum{stage=\"count\"} 5",
+            "aplomb_transaction_bytes_sum 5000",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl<L: Log> Worker<L> {
             self.apply(clock.now(), announces)?;
         }
         let tainted = self.end(left())?;
-        self.transaction = None;
+        let ended = self.transaction.take();
         self.recovery.succeeded();
         let now = self.clock.now();
         self.last_commit = now;
@@ -137,6 +137,9 @@ impl<L: Log> Worker<L> {
             open_ms: now.0 - begun.0,
             commit_ms: now.0 - started.0,
         });
+        if let Some(Transaction { told, bytes, .. }) = &ended {
+            metrics::record_told(told, *bytes, &self.application, now);
+        }
         if tainted {
             self.producer = None;
         }

@@ -43,6 +43,7 @@ use crate::{
     application::Application,
     clock::Clock,
     log::{self, Class, Consumer, Leave, Log, Member, Producer},
+    metrics,
     task::{State, Task},
 };
 
@@ -129,6 +130,7 @@ struct Transaction {
     bytes: usize,
     done: Done,
     latest: latest::Latest,
+    told: metrics::Told,
     /// It says what tasks have to say before their first record.
     announces: bool,
 }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     application::{Application, OutputTopic},
     log::{self, Consumer, Fetched, Log, Producer, ToSend},
-    names,
+    metrics, names,
     task::{Running, State, Task},
 };
 
@@ -142,6 +142,9 @@ impl<L: Log> Worker<L> {
             transaction.done.records += 1;
             transaction.done.rejections += usize::try_from(step.rejections).unwrap_or(0);
             transaction.done.timers += usize::try_from(step.timers).unwrap_or(0);
+            if let Some(at) = step.at {
+                transaction.told.handled(stage, at);
+            }
         }
         self.send_effects(index)?;
         Ok(true)
@@ -192,8 +195,9 @@ impl<L: Log> Worker<L> {
         };
         producer.begin()?;
         let (begun, done) = (self.clock.now(), Done::default());
-        let latest = Latest::default();
-        self.transaction = Some(Transaction { begun, bytes: 0, done, latest, announces: false });
+        let (latest, told) = (Latest::default(), metrics::Told::default());
+        let transaction = Transaction { begun, bytes: 0, done, latest, told, announces: false };
+        self.transaction = Some(transaction);
         Ok(())
     }
 
@@ -237,6 +241,11 @@ impl<L: Log> Worker<L> {
             cause.clear();
             let place = Place { id, offset: running.input, effect: running.sent };
             place.write(cause);
+            if let (Target::Output(output), Some(transaction)) =
+                (effect.target, &mut self.transaction)
+            {
+                transaction.told.written(output, &effect.headers);
+            }
             if let Some(output) = latest::compacted(&application.topology, effect)
                 && let Some(transaction) = &mut self.transaction
             {

@@ -74,6 +74,8 @@ pub struct Inboxed<'a> {
 pub struct Step {
     pub rejections: u32,
     pub timers: u32,
+    /// When the external record behind the input was timed. Absent: time itself, or configuration.
+    pub at: Option<Timestamp>,
 }
 
 impl Fold {
@@ -195,6 +197,7 @@ impl Fold {
                 };
                 let subject = subject_of(&record, input.value);
                 let step = self.handle(reads, facts, &record, &subject)?;
+                let step = Step { at: Some(at), ..step };
                 if mutation::is_on(Mutation::TimersByRecords) {
                     self.clock.rise(at);
                     self.fire(reads, input.offset)?;
@@ -228,7 +231,7 @@ impl Fold {
         let subject = subject_of(&record, &[]);
         let step = self.handle(&NoState, facts, &record, &subject)?;
         self.work.overlay.settle();
-        Ok(step)
+        Ok(Step { at: Some(at), ..step })
     }
 
     fn handle(
@@ -246,7 +249,7 @@ impl Fold {
             return Ok(Step::default());
         };
         Self::reject(&mut context, savepoint, subject, &rejection)?;
-        Ok(Step { rejections: 1, timers: 0 })
+        Ok(Step { rejections: 1, ..Step::default() })
     }
 
     fn reject(

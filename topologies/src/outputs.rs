@@ -71,6 +71,21 @@ pub fn emit<T: Serialize + ?Sized>(
     ctx.emit(emission.output, emission.key.as_bytes().to_vec(), Some(value), headers)
 }
 
+/// As [`emit`], with one header more.
+pub fn emit_with<T: Serialize + ?Sized>(
+    ctx: &mut Context<'_>,
+    emission: &Emission<'_>,
+    value: &T,
+    (name, told): (&'static str, &str),
+) -> Result<(), Rejection> {
+    let value = serde_json::to_vec(value).map_err(|error| {
+        Rejection::new("CONTRACT_VIOLATION", "output-json", format!("{}: {error}", emission.output))
+    })?;
+    let mut headers = headers(ctx, emission);
+    headers.push((Cow::Borrowed(name), told.as_bytes().to_vec()));
+    ctx.emit(emission.output, emission.key.as_bytes().to_vec(), Some(value), headers)
+}
+
 /// As [`emit`], of JSON that is rendered already.
 pub fn emit_rendered(
     ctx: &mut Context<'_>,

@@ -61,6 +61,11 @@ impl Page {
     pub fn entry(&mut self, name: &str, text: &str) {
         const NAME: usize = 16;
         let mut name = name;
+        if name.len() >= NAME {
+            let strong = self.tone(Tone::Strong, name);
+            self.line(&format!("  {strong}"));
+            name = "";
+        }
         for line in wrap(text, COLUMNS - 2 - NAME) {
             let padded = self.tone(Tone::Strong, &format!("{name:NAME$}"));
             self.line(&format!("  {padded}{line}"));

@@ -155,7 +155,8 @@ fn write(
         subject: &case_id,
         at: ctx.at(),
     };
-    outputs::emit(ctx, &emission, &output::Exception::of(case, &case_id, code))
+    let told: (&'static str, &str) = ("code", code.name);
+    outputs::emit_with(ctx, &emission, &output::Exception::of(case, &case_id, code), told)
 }
 
 /// `/cases/{project}/{caseId}`

@@ -259,6 +259,7 @@ fn the_record_has_every_field_of_the_domain() {
         "ce_time",
         "ce_dataschema",
         "content-type",
+        "code",
     ];
     assert_eq!(names, expected_names);
     let shown = tester.view("cases", &format!("acme/{id}")).unwrap().unwrap();

@@ -13,7 +13,10 @@ type Validators = BTreeMap<String, (String, Validator)>;
 fn validators() -> &'static Validators {
     static ALL: OnceLock<Validators> = OnceLock::new();
     ALL.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schemas");
+        // Of this package, or of the one around it.
+        let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let folder = folders.map(|folder| folder.join("docs/schemas")).find(|it| it.is_dir());
+        let folder = folder.unwrap();
         let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
         let schemas = files.filter(|path| path.extension().is_some_and(|kind| kind == "json"));
         let schema = |path: std::path::PathBuf| {
