@@ -105,7 +105,7 @@ pub const DEFINITIONS: [Definition; 25] = [
         kind: Kind::Histogram,
         unit: Unit::Seconds,
         labels: &["stage"],
-        help: "From the time of an external record to the commit of its effects: the oldest of each transaction.",
+        help: "From an external record's time to the commit of its effects, the oldest per transaction.",
     },
     Definition {
         name: OVERLAY,

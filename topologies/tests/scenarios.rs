@@ -16,6 +16,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a scenario that cannot be read ends here")]
 
+#[expect(clippy::disallowed_methods, reason = "a test reads its schemas")]
 mod schemas;
 mod support;
 
