@@ -56,6 +56,8 @@ struct Value<'a> {
     /// Of a complete marker.
     #[serde(default)]
     partitions: Option<i32>,
+    #[serde(default)]
+    count: Option<u64>,
 }
 
 pub(super) fn read(
@@ -149,6 +151,7 @@ fn entry(head: &Head, envelope: &Envelope<'_, Value<'_>>, flow: &Flow) -> Result
         restockable_in_days: None,
         expected_delivery: None,
         safety_stock: None,
+        batch_id: owned(envelope.batch_id.as_ref()),
         cause: Cause { id: head.cause_id.clone(), ..Cause::default() },
     };
     Ok(Says::Sku(sku.to_owned(), SkuMessage::Reading(message)))
@@ -166,6 +169,10 @@ fn ended(
     let partitions = partitions.filter(|partitions| *partitions > 0).ok_or_else(|| {
         violation("value.partitions", "a marker must say how many partitions the feed has")
     })?;
+    let count = envelope.value.as_ref().and_then(|value| value.count).ok_or_else(|| {
+        let detail = "a marker must say how many records of its batch its partition holds";
+        violation("value.count", detail)
+    })?;
     Ok(BatchEnded {
         project: head.project.clone(),
         system: flow.system.clone(),
@@ -173,6 +180,7 @@ fn ended(
         batch_id,
         partitions,
         partition: trace.partition,
+        count,
         as_of: head.as_of,
         cause: Cause { id: head.cause_id.clone(), ..Cause::default() },
     })

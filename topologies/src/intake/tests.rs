@@ -141,13 +141,16 @@ fn stock_records_reach_their_sku_or_are_refused() {
     let rows = [
         (record("snapshot", json!({})), Ok(snapshot)),
         (record("delta", json!({"value": {"quantity": -2}})), Ok(delta)),
-        (record("complete", json!({"batchId": "b", "value": {"partitions": 2}})), Ok(ended)),
+        (
+            record("complete", json!({"batchId": "b", "value": {"partitions": 2, "count": 3}})),
+            Ok(ended),
+        ),
         (
             record("complete", json!({"batchId": "b"})),
             Err("CONTRACT_VIOLATION/flow/value.partitions"),
         ),
         (
-            record("complete", json!({"value": {"partitions": 2}})),
+            record("complete", json!({"value": {"partitions": 2, "count": 3}})),
             Err("CONTRACT_VIOLATION/flow/batchId"),
         ),
         (record("heartbeat", json!({})), Err("")),

@@ -19,12 +19,16 @@ pub enum SkuMessage {
     EntriesComplete(EntriesComplete),
     /// Broadcast: a partition of a feed holds no more of a batch.
     BatchEnded(BatchEnded),
+    /// From a task to the batch's own actor, key `project:system:batch`.
+    BatchCounted(BatchCounted),
+    /// Broadcast by it: all records of the batch have come.
+    BatchComplete(BatchComplete),
     /// Broadcast: a record of a batch was refused, so the batch proves no absence.
     BatchBroken(BatchBroken),
 }
 
 impl Format for SkuMessage {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +115,8 @@ pub struct EntryReading {
     pub restockable_in_days: Option<i64>,
     pub expected_delivery: Option<Timestamp>,
     pub safety_stock: Option<i64>,
+    /// Of a snapshot of entries.
+    pub batch_id: Option<String>,
     pub cause: Cause,
 }
 
@@ -140,6 +146,26 @@ pub struct BatchEnded {
     /// How many partitions the feed has, and the one that ended.
     pub partitions: i32,
     pub partition: i32,
+    /// How many records of the batch that partition holds.
+    pub count: u64,
+    pub as_of: Timestamp,
+    pub cause: Cause,
+}
+
+/// What came of a partition to one task when its marker did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchCounted {
+    pub ended: BatchEnded,
+    pub task: i32,
+    pub counted: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchComplete {
+    pub project: String,
+    pub system: String,
+    pub flow: String,
+    pub batch_id: String,
     pub as_of: Timestamp,
     pub cause: Cause,
 }

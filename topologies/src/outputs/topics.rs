@@ -18,6 +18,9 @@ pub const EXCEPTIONS: &str = "exceptions.v1";
 pub const DLQ: &str = "dlq.v1";
 pub const REFETCH_REQUESTS: &str = "refetch.requests.v1";
 
+/// How long a dead letter is kept.
+pub const DLQ_RETENTION_MS: i64 = days_ms(30);
+
 const RECORD_BYTES_MAX: usize = 1 << 20;
 /// More than any input: inboxes take 2 MiB, and a dead letter adds headers.
 const DLQ_BYTES_MAX: usize = 8 << 20;
@@ -31,7 +34,7 @@ pub fn definitions() -> Vec<OutputDefinition> {
     let dead_letters = OutputDefinition {
         codec: Codec::Bytes,
         record_bytes_max: DLQ_BYTES_MAX,
-        ..json(DLQ, days(30), "as received")
+        ..json(DLQ, Cleanup::Delete { retention_ms: DLQ_RETENTION_MS }, "as received")
     };
     vec![
         json(ORDER_VIEW, Compact, order),

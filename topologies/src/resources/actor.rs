@@ -21,6 +21,7 @@ use super::{
 use crate::{
     exceptions, message_types,
     messages::{cases::Raise, skus::Cause},
+    outputs,
     settings::{Rules, Settings},
 };
 
@@ -334,7 +335,7 @@ fn end<R: Resource>(
     erased: Erased,
     remainder: Remainder,
 ) -> Result<(), Rejection> {
-    let until = ctx.now().plus_ms(rules(ctx)?.deletion_marker_ms);
+    let until = kept_until(ctx, erased)?;
     gaps::end(ctx, key, &mut row)?;
     if remainder == Remainder::Nothing {
         ended::forget(ctx, key, &mut row)?;
@@ -370,7 +371,7 @@ pub fn delete<R: Resource>(
             flow: ctx.trace().flow.clone(),
             detail: detail.to_owned(),
             // The marker is kept as long as anything personal: it resolves the case.
-            due_at: Some(ctx.now().plus_ms(rules(ctx)?.deletion_marker_ms)),
+            due_at: Some(kept_until(ctx, Erased::Yes)?),
             at: deletion.at,
             cause: cause.clone(),
             ..Raise::default()
@@ -380,7 +381,10 @@ pub fn delete<R: Resource>(
     match ended {
         Some(ended) if erases => {
             ended::forget(ctx, key, &mut row)?;
-            *row.ended() = Some(Ended { erased: true, ..ended });
+            ctx.cancel(ended.until, &marker_timer(key));
+            let until = kept_until(ctx, Erased::Yes)?;
+            ctx.schedule(until, &marker_timer(key));
+            *row.ended() = Some(Ended { until, erased: true, ..ended });
             ctx.put(&R::STORE, key, &row)
         }
         Some(_) => Ok(()),
@@ -390,6 +394,19 @@ pub fn delete<R: Resource>(
             ended::begin(ctx, key, row, before, &deletion, &cause)
         }
     }
+}
+
+/// The end of a marker. That of an erasure stays until personal data is nowhere any more:
+/// in no buffer, no inbox and no dead letter.
+fn kept_until(ctx: &mut Context<'_>, erased: Erased) -> Result<Timestamp, Rejection> {
+    let rules = rules(ctx)?;
+    let kept = match erased {
+        Erased::No => rules.deletion_marker_ms,
+        Erased::Yes => {
+            rules.deletion_marker_ms.max(rules.heal_window_ms).max(outputs::DLQ_RETENTION_MS)
+        }
+    };
+    Ok(ctx.now().plus_ms(kept))
 }
 
 /// The key of the timer that ends a marker.

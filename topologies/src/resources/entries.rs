@@ -152,6 +152,7 @@ impl EntryRow {
             restockable_in_days: self.entry.restockable_in_days,
             expected_delivery: self.entry.expected_delivery,
             safety_stock: self.entry.safety_stock,
+            batch_id: None,
             cause: reading.cause.clone(),
         };
         let key = format!("{}:{sku}", who.project).into_bytes();

@@ -1,8 +1,14 @@
 //! Batches of a feed: when one has ended in every partition, what it does not name is not there.
 //!
-//! A batch whose record was refused proves nothing, and neither do deltas.
+//! A marker says how many records of its batch lie in its partition. Every task counts those that
+//! came to it and, at the marker, tells the batch's own actor, which adds them up: a batch is whole
+//! once every partition's count is reached. A batch whose record was refused proves nothing, and
+//! neither do deltas.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use aplomb_state::{
     codec::{self, Format},
@@ -13,15 +19,13 @@ use aplomb_state::{
 };
 use serde::{Deserialize, Serialize};
 
-use std::sync::Arc;
-
 use crate::{
-    messages::skus::{BatchBroken, BatchEnded, Cause},
+    messages::skus::{BatchBroken, BatchComplete, BatchCounted, BatchEnded, Cause, SkuMessage},
     settings::Settings,
 };
 
 use super::{
-    COMMERCETOOLS,
+    COMMERCETOOLS, SKUS,
     refill::{self, Continuation},
     site::{Occasion, Site},
     state::{LEDGER, LocationKey},
@@ -33,18 +37,52 @@ const LEDGERS_PER_STEP_MAX: usize = 1_000;
 /// A batch whose markers do not all come is forgotten.
 const KEEP_MS: i64 = 7 * 86_400_000;
 
-/// By project, system and batch; without a batch, what broke all that had not ended.
+/// What this task knows, by project, system and batch.
 pub const BATCHES: Expiring<[u8], Batch> = Expiring::new("batches");
+/// Of a batch's own actor: what all tasks counted.
+pub const SUMS: Expiring<[u8], Sum> = Expiring::new("batch-sums");
+/// By project and system: refused records that named no batch.
+pub const REFUSALS: Expiring<[u8], Refusal> = Expiring::new("batch-refusals");
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
-    ended: BTreeSet<i32>,
+    /// By the feed's partition: records that came to this task.
+    counted: BTreeMap<i32, u64>,
     broken: bool,
-    /// Its end was acted upon.
-    closed: bool,
+    complete: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sum {
+    /// By the feed's partition.
+    parts: BTreeMap<i32, Part>,
+    told: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Part {
+    ended: BatchEnded,
+    /// By the task's partition.
+    counted: BTreeMap<i32, u64>,
+}
+
+/// The last refused record that named no batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    at: Timestamp,
+    /// No batch was completed since.
+    open: bool,
 }
 
 impl Format for Batch {
+    const VERSION: u8 = 2;
+}
+
+impl Format for Sum {
+    const VERSION: u8 = 1;
+}
+
+impl Format for Refusal {
     const VERSION: u8 = 1;
 }
 
@@ -60,48 +98,96 @@ pub struct Absence {
     cause: Cause,
 }
 
-pub fn ended(
+/// A record of a batch came to this task, for the first time.
+pub fn told(
+    ctx: &mut Context<'_>,
+    project: &str,
+    system: &str,
+    batch_id: &str,
+) -> Result<(), Rejection> {
+    let partition = ctx.trace().partition;
+    change(ctx, &key(project, system, batch_id), |batch| {
+        *batch.counted.entry(partition).or_default() += 1;
+    })
+}
+
+/// No more of the batch will come from a partition.
+pub fn ended(ctx: &mut Context<'_>, ended: BatchEnded) -> Result<(), Rejection> {
+    let key = key(&ended.project, &ended.system, &ended.batch_id);
+    let batch = ctx.get_expiring(&BATCHES, key.as_slice())?.unwrap_or_default();
+    let counted = batch.counted.get(&ended.partition).copied().unwrap_or(0);
+    let actor = format!("{}:{}:{}", ended.project, ended.system, ended.batch_id).into_bytes();
+    let task = ctx.task().input.partition;
+    let counted = SkuMessage::BatchCounted(BatchCounted { ended, task, counted });
+    ctx.send(SKUS, actor, &codec::encode(&counted))
+}
+
+/// The batch's own actor: what one task counted.
+pub fn counted(ctx: &mut Context<'_>, counted: BatchCounted) -> Result<(), Rejection> {
+    let BatchCounted { ended, task, counted } = counted;
+    let key = key(&ended.project, &ended.system, &ended.batch_id);
+    let mut sum = ctx.get_expiring(&SUMS, key.as_slice())?.unwrap_or_default();
+    let part = Part { ended: ended.clone(), counted: BTreeMap::new() };
+    let part = sum.parts.entry(ended.partition).or_insert(part);
+    part.counted.insert(task, counted);
+    let complete = sum.complete().filter(|_| !sum.told);
+    sum.told |= complete.is_some();
+    let until = ctx.now().plus_ms(KEEP_MS);
+    ctx.put_expiring(&SUMS, key.as_slice(), &sum, until)?;
+    let Some(complete) = complete else { return Ok(()) };
+    let actor = format!("{}:{}", ended.project, ended.system).into_bytes();
+    ctx.broadcast(SKUS, actor, &codec::encode(&SkuMessage::BatchComplete(complete)))
+}
+
+/// All of the batch has come, to whatever task.
+pub fn complete(
     ctx: &mut Context<'_>,
     settings: &Arc<Settings>,
-    ended: BatchEnded,
+    complete: BatchComplete,
 ) -> Result<(), Rejection> {
-    let key = key(&ended.project, &ended.system, &ended.batch_id);
-    let mut batch = ctx.get_expiring(&BATCHES, key.as_slice())?.unwrap_or_default();
-    batch.ended.insert(ended.partition);
-    let until = ctx.now().plus_ms(KEEP_MS);
-    let wanted = 0..ended.partitions;
-    let whole = wanted.into_iter().all(|partition| batch.ended.contains(&partition));
-    let all = self::key(&ended.project, &ended.system, "");
-    let broken = batch.broken || ctx.get_expiring(&BATCHES, all.as_slice())?.is_some();
-    let acts = whole && !batch.closed;
-    batch.closed |= whole;
-    ctx.put_expiring(&BATCHES, key.as_slice(), &batch, until)?;
-    if !acts {
+    let BatchComplete { project, system, flow, batch_id, as_of, cause } = complete;
+    let mut is_new = false;
+    change(ctx, &key(&project, &system, &batch_id), |batch| {
+        is_new = !std::mem::replace(&mut batch.complete, true);
+    })?;
+    if !is_new {
         return Ok(());
     }
-    ctx.delete_expiring(&BATCHES, all.as_slice())?;
+    let absence = Absence { project, system, flow, batch_id, as_of, after: None, cause };
+    let broken = is_broken(ctx, settings, &absence)?;
+    close_refusal(ctx, &absence)?;
     if broken {
         return Ok(());
     }
-    let BatchEnded { project, system, flow, batch_id, as_of, cause, .. } = ended;
-    if system == COMMERCETOOLS {
-        return refill::entries_complete(ctx, settings, &project, cause);
+    if absence.system == COMMERCETOOLS {
+        return refill::entries_complete(ctx, settings, &absence.project, absence.cause);
     }
-    let absence = Absence { project, system, flow, batch_id, as_of, after: None, cause };
     look_for(ctx, settings, absence)
 }
 
 pub fn broken(ctx: &mut Context<'_>, broken: &BatchBroken) -> Result<(), Rejection> {
-    let batch_id = broken.batch_id.as_deref().unwrap_or_default();
-    let key = key(&broken.project, &broken.system, batch_id);
-    let mut batch = ctx.get_expiring(&BATCHES, key.as_slice())?.unwrap_or_default();
-    batch.broken = true;
+    let BatchBroken { project, system, batch_id } = broken;
+    if let Some(batch_id) = batch_id {
+        return change(ctx, &key(project, system, batch_id), |batch| batch.broken = true);
+    }
     let until = ctx.now().plus_ms(KEEP_MS);
-    ctx.put_expiring(&BATCHES, key.as_slice(), &batch, until)
+    let refusal = Refusal { at: ctx.now(), open: true };
+    ctx.put_expiring(&REFUSALS, key(project, system, "").as_slice(), &refusal, until)
 }
 
 /// One step: what the system counted before, and not in this batch, is not there any more.
-pub fn look_for(
+pub fn go_on(
+    ctx: &mut Context<'_>,
+    settings: &Arc<Settings>,
+    absence: Absence,
+) -> Result<(), Rejection> {
+    if is_broken(ctx, settings, &absence)? {
+        return Ok(());
+    }
+    look_for(ctx, settings, absence)
+}
+
+fn look_for(
     ctx: &mut Context<'_>,
     settings: &Arc<Settings>,
     absence: Absence,
@@ -137,6 +223,76 @@ pub fn look_for(
     ctx.continue_later(&codec::encode(&next))
 }
 
+/// A refused record that named no batch may be of any that was under way: of those that were
+/// completed first after it, and of those whose count was taken before it, by clocks that may
+/// differ.
+fn is_broken(
+    ctx: &mut Context<'_>,
+    settings: &Settings,
+    absence: &Absence,
+) -> Result<bool, Rejection> {
+    let Absence { project, system, batch_id, as_of, .. } = absence;
+    let batch = ctx.get_expiring(&BATCHES, key(project, system, batch_id).as_slice())?;
+    let refusal = ctx.get_expiring(&REFUSALS, key(project, system, "").as_slice())?;
+    let by_any = refusal.is_some_and(|refusal| {
+        refusal.open || refusal.at.plus_ms(settings.rules.clock_skew_ms) >= *as_of
+    });
+    Ok(by_any || batch.is_some_and(|batch| batch.broken))
+}
+
+fn close_refusal(ctx: &mut Context<'_>, absence: &Absence) -> Result<(), Rejection> {
+    let key = key(&absence.project, &absence.system, "");
+    let Some(refusal) = ctx.get_expiring(&REFUSALS, key.as_slice())? else { return Ok(()) };
+    if !refusal.open {
+        return Ok(());
+    }
+    let until = ctx.now().plus_ms(KEEP_MS);
+    ctx.put_expiring(&REFUSALS, key.as_slice(), &Refusal { open: false, ..refusal }, until)
+}
+
+fn change(
+    ctx: &mut Context<'_>,
+    key: &[u8],
+    change: impl FnOnce(&mut Batch),
+) -> Result<(), Rejection> {
+    let mut batch = ctx.get_expiring(&BATCHES, key)?.unwrap_or_default();
+    change(&mut batch);
+    let until = ctx.now().plus_ms(KEEP_MS);
+    ctx.put_expiring(&BATCHES, key, &batch, until)
+}
+
 fn key(project: &str, system: &str, batch_id: &str) -> Vec<u8> {
     [project, system, batch_id].join("\0").into_bytes()
+}
+
+// === impl Sum ===
+
+impl Sum {
+    /// What there is to tell once every partition's records were counted. Partitions may say
+    /// different instants: the earliest is safe.
+    fn complete(&self) -> Option<BatchComplete> {
+        let partitions = self.parts.values().map(|part| part.ended.partitions).max()?;
+        let there: BTreeSet<i32> = self.parts.keys().copied().collect();
+        let all = (0..partitions).all(|partition| there.contains(&partition));
+        if !all || !self.parts.values().all(Part::is_whole) {
+            return None;
+        }
+        let ended = self.parts.values().map(|part| &part.ended).min_by_key(|ended| ended.as_of)?;
+        Some(BatchComplete {
+            project: ended.project.clone(),
+            system: ended.system.clone(),
+            flow: ended.flow.clone(),
+            batch_id: ended.batch_id.clone(),
+            as_of: ended.as_of,
+            cause: ended.cause.clone(),
+        })
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    fn is_whole(&self) -> bool {
+        self.counted.values().sum::<u64>() >= self.ended.count
+    }
 }

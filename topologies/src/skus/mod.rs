@@ -93,6 +93,8 @@ impl Stage for Skus {
                 state::DRIFTS.definition(),
                 state::PROJECTS.definition(),
                 batches::BATCHES.definition(),
+                batches::SUMS.definition(),
+                batches::REFUSALS.definition(),
             ],
             outputs: vec![
                 outputs::INVENTORY_EVENTS,
@@ -122,7 +124,9 @@ impl Stage for Skus {
             SkuMessage::Reading(reading) => stock::read_entry(ctx, &settings, actor, reading),
             SkuMessage::EntryDeleted(gone) => stock::delete_entry(ctx, &settings, actor, gone),
             SkuMessage::Warehouse(stock) => stock::read_warehouse(ctx, &settings, actor, stock),
-            SkuMessage::BatchEnded(ended) => batches::ended(ctx, &settings, ended),
+            SkuMessage::BatchEnded(ended) => batches::ended(ctx, ended),
+            SkuMessage::BatchCounted(counted) => batches::counted(ctx, counted),
+            SkuMessage::BatchComplete(complete) => batches::complete(ctx, &settings, complete),
             SkuMessage::BatchBroken(broken) => batches::broken(ctx, &broken),
             SkuMessage::EntriesComplete(complete) => {
                 refill::entries_complete(ctx, &settings, &complete.project, complete.cause)

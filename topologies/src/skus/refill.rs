@@ -83,7 +83,7 @@ pub fn go_on(
         Continuation::Entries { project, after, cause } => {
             judge_entries(ctx, settings, &project, Some(after), cause)
         }
-        Continuation::Absence(absence) => batches::look_for(ctx, settings, absence),
+        Continuation::Absence(absence) => batches::go_on(ctx, settings, absence),
         Continuation::Reallocate { actor, location, when, cause } => {
             let at = LocationKey::new(actor, location);
             Site::open(ctx, settings, Occasion::new(at, cause, when))?.close()

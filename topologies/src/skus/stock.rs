@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    COMMERCETOOLS, checked,
+    COMMERCETOOLS, batches, checked,
     ledger::{Checkpoint, Physical, Restock, Since},
     returns::Restocked,
     site::{Occasion, Site},
@@ -38,6 +38,10 @@ pub fn read_entry(
     let at = LocationKey::new(actor, reading.location.as_str());
     let mut sources = ctx.get(&SOURCES, &at)?.unwrap_or_default();
     let entry = Entry { id: reading.entry_id, revision: reading.revision, as_of: reading.as_of };
+    let again = sources.entry.as_ref() == Some(&entry);
+    if let Some(batch_id) = reading.batch_id.as_ref().filter(|_| !again) {
+        batches::told(ctx, at.project(), COMMERCETOOLS, batch_id)?;
+    }
     if sources.entry.as_ref().is_some_and(|known| !entry.follows(known)) {
         return Ok(());
     }
@@ -131,8 +135,13 @@ fn read_snapshot(
 ) -> Result<(), Rejection> {
     let at = LocationKey::new(actor, stock.location.as_str());
     let WarehouseStock { system, flow, batch_id, quantity, as_of, cause, .. } = stock;
-    let site = Site::open(ctx, settings, Occasion::new(at, cause, as_of))?;
     let batch_id = batch_id.as_deref();
+    let site = Site::open(ctx, settings, Occasion::new(at, cause, as_of))?;
+    let known = site.ledger.physical.as_ref();
+    let again = known.is_some_and(|known| known.is_of(as_of, &system, batch_id));
+    if let Some(batch_id) = batch_id.filter(|_| !again) {
+        batches::told(site.ctx, site.on.at.project(), &system, batch_id)?;
+    }
     count(site, Count { system: &system, flow: &flow, batch_id, quantity, as_of })
 }
 
@@ -167,10 +176,7 @@ pub fn count(mut site: Site<'_, '_>, counted: Count<'_>) -> Result<(), Rejection
         site.ledger.stale = false;
         site.clear("STALE_SNAPSHOT")?;
     }
-    let is_known = |last: Physical| {
-        (last.as_of, last.system.as_str(), last.batch_id.as_deref()) == (as_of, system, batch_id)
-    };
-    if last.is_some_and(is_known) {
+    if last.is_some_and(|last| last.is_of(as_of, system, batch_id)) {
         // The same count again, be it with another quantity: the first is kept.
         return site.close();
     }
@@ -240,6 +246,14 @@ fn source(ctx: &Context<'_>, system: &str, cause: &Cause) -> Source {
 
 fn source_of_feed(ctx: &Context<'_>, stock: &WarehouseStock) -> Source {
     Source { flow: stock.flow.clone(), ..source(ctx, &stock.system, &stock.cause) }
+}
+
+// === impl Physical ===
+
+impl Physical {
+    fn is_of(&self, as_of: Timestamp, system: &str, batch_id: Option<&str>) -> bool {
+        (self.as_of, self.system.as_str(), self.batch_id.as_deref()) == (as_of, system, batch_id)
+    }
 }
 
 // === impl Entry ===

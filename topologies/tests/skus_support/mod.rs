@@ -192,6 +192,7 @@ pub fn reading(seconds: i64, on_stock: i64) -> EntryReading {
         restockable_in_days: None,
         expected_delivery: None,
         safety_stock: None,
+        batch_id: None,
         cause: cause("reading"),
     }
 }
