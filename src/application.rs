@@ -91,10 +91,10 @@ pub enum Ticks {
 impl Default for Tuning {
     fn default() -> Self {
         Self {
-            commit_interval_ms_max: 100,
+            commit_interval_ms_max: 500,
             commit_interval_ms_min: 5,
             commit_records_max: 20_000,
-            commit_bytes_max: 16 << 20,
+            commit_bytes_max: 32 << 20,
             transaction_timeout_ms: 10_000,
             commit_wait_ms_max: 8_000,
             revoke_wait_ms_max: 5_000,

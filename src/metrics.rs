@@ -112,7 +112,7 @@ pub const DEFINITIONS: [Definition; 25] = [
         kind: Kind::Histogram,
         unit: Unit::Bytes,
         labels: &[],
-        help: "Memory of a transaction's overlays and effects when it was committed.",
+        help: "Memory of a transaction at its commit: changed state, last records of compacted outputs.",
     },
     level(
         RESTORE_DONE,
@@ -170,8 +170,8 @@ impl Told {
         if let Some(count) = self.written.get_mut(place) {
             *count += 1;
         }
-        if let Some((_, code)) = headers.iter().find(|(name, _)| name == CODE_HEADER) {
-            *self.codes.entry((output, code.clone())).or_default() += 1;
+        if let Some(code) = headers.get(CODE_HEADER) {
+            *self.codes.entry((output, code.to_vec())).or_default() += 1;
         }
     }
 }
@@ -370,10 +370,11 @@ mod tests {
     #[test]
     fn a_transaction_tells_what_it_wrote_and_how_old_its_oldest_record_is() {
         let mut told = Told::default();
-        let coded: Headers = vec![("code".into(), b"OVERSOLD".to_vec())];
+        let mut coded = Headers::default();
+        coded.push("code", b"OVERSOLD");
         told.written(2, &coded);
         told.written(2, &coded);
-        told.written(0, &Vec::new());
+        told.written(0, &Headers::default());
         told.handled(1, Timestamp(7_000));
         told.handled(1, Timestamp(4_000));
         let application = Application::new(

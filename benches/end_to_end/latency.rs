@@ -81,7 +81,7 @@ impl Outputs {
         let mut partitions = TopicPartitionList::new();
         for topic in [VIEWS, RESERVATIONS] {
             let topic = format!("{}{topic}", application.prefix);
-            for partition in 0..application.partitions {
+            for partition in 0..application.outputs {
                 let (_, high) = consumer.fetch_watermarks(&topic, partition, WAIT)?;
                 partitions.add_partition_offset(&topic, partition, Offset::Offset(high))?;
             }

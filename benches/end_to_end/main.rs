@@ -2,10 +2,12 @@
 //! shows at a steady pace, and how soon output comes again after `kill -9`.
 //!
 //! `make throughput` starts a broker by `scripts/kafka`, sends it a backlog, copies that by raw
-//! transactions, then lets one `aplomb run` with two workers drain it. Then 2,000 records a second
+//! transactions, then lets one `aplomb run` drain it. Then 2,000 records a second
 //! come in. Broker, feed and process share the machine.
 //!
-//! `RECORDS=400000` is the backlog; `SEED=1` decides what it is.
+//! `RECORDS=400000` is the backlog; `SEED=1` decides what it is. `INBOXES=2` and `OUTPUTS=1` are the
+//! partitions of every inbox and output, `WORKERS=1` the threads of the process: each partition that
+//! a transaction writes costs a request and a marker, and time.
 
 mod copy;
 mod latency;
@@ -36,12 +38,23 @@ fn main() -> Outcome {
         if text.trim().is_empty() { Ok(default) } else { text.trim().parse() }
     };
     let (records, seed) = (number("RECORDS", 400_000)?, number("SEED", 1)?);
+    let (inboxes, outputs) = (number("INBOXES", 2)?, number("OUTPUTS", 1)?);
+    let workers = number("WORKERS", 1)?;
     let Some((broker, _)) = Broker::start("end-to-end", &[])? else { return Ok(()) };
-    let application = Application::alone("end-to-end", PARTITIONS);
+    let application = Application {
+        inboxes: i32::try_from(inboxes)?,
+        outputs: i32::try_from(outputs)?,
+        workers: u32::try_from(workers)?,
+        ..Application::alone("end-to-end", PARTITIONS)
+    };
     broker.create_input(&application)?;
     let mut workload = Workload::new(&broker.bootstrap, &application, u64::try_from(seed)?)?;
     let bytes = workload.backlog(records)?;
-    println!("{records} notifications of {} bytes in the mean", bytes / records);
+    println!(
+        "{records} notifications of {} bytes in the mean, in {PARTITIONS} partitions; inboxes of \
+         {inboxes}, outputs of {outputs}, {workers} worker threads",
+        bytes / records
+    );
     let copied = copy::run(&broker.log, &application, records)?;
     print_drain("raw copy", records, copied.time, copied.cpu, None);
 

@@ -168,9 +168,9 @@ fn worker(section: Section<'_>) -> Worker {
     let worker = Worker {
         threads: section.integer("threads", 2, 1..=256),
         commit_interval_ms_min: section.integer("commit_interval_ms_min", 5, 0..=60_000),
-        commit_interval_ms_max: section.integer("commit_interval_ms_max", 100, 1..=60_000),
+        commit_interval_ms_max: section.integer("commit_interval_ms_max", 500, 1..=60_000),
         commit_records_max: section.integer("commit_records_max", 20_000, 1..=1_000_000),
-        commit_bytes_max: section.integer("commit_bytes_max", 16 * MIB, 65_536..=GIB),
+        commit_bytes_max: section.integer("commit_bytes_max", 32 * MIB, 65_536..=GIB),
         turn_records_max: section.integer("turn_records_max", 1_000, 1..=100_000),
         poll_wait_ms_max: section.integer("poll_wait_ms_max", 10, 0..=1_000),
         merge_wait_ms_max: section.integer("merge_wait_ms_max", 200, 0..=10_000),

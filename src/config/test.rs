@@ -43,7 +43,7 @@ fn a_flow_is_all_that_is_needed() {
     let config = parse(LEAST, &[]).expect("no mistake");
     assert_eq!(config.application.id, "aplomb");
     assert_eq!(config.start, Start::Earliest);
-    assert_eq!(config.worker.commit_interval_ms_max, 100);
+    assert_eq!(config.worker.commit_interval_ms_max, 500);
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.flows[0].allowed_disorder_ms, 10_000);
 }

@@ -251,9 +251,9 @@ pub(super) fn content_of_effect(effect: &aplomb_state::effect::Effect) -> u64 {
     let mut hasher = DefaultHasher::new();
     effect.key.as_slice().hash(&mut hasher);
     effect.value.as_deref().hash(&mut hasher);
-    for (name, value) in &effect.headers {
+    for (name, value) in effect.headers.iter() {
         name.as_bytes().hash(&mut hasher);
-        Some(value.as_slice()).hash(&mut hasher);
+        Some(value).hash(&mut hasher);
     }
     hasher.finish()
 }

@@ -25,8 +25,8 @@ use crate::{
 
 /// A step that is due asks at least so long: an answer may be there already.
 const LEFT_MS_MIN: i64 = 10;
-/// Commits may take a third of the time.
-const RESTS_PER_COMMIT: i64 = 2;
+/// Commits may take half of the time.
+const RESTS_PER_COMMIT: i64 = 1;
 
 impl<L: Log> Worker<L> {
     /// When nothing waits to be read, or at the bounds, and not more often than the minimum.
@@ -103,6 +103,7 @@ impl<L: Log> Worker<L> {
                 producer.drain(super::REQUEST_WAIT)?;
             }
         }
+        let waiting = self.transaction.as_ref().map_or(0, Transaction::bytes);
         self.send_latest()?;
         self.send_changelogs()?;
         let mut offsets = self.offsets();
@@ -137,8 +138,8 @@ impl<L: Log> Worker<L> {
             open_ms: now.0 - begun.0,
             commit_ms: now.0 - started.0,
         });
-        if let Some(Transaction { told, bytes, .. }) = &ended {
-            metrics::record_told(told, *bytes, &self.application, now);
+        if let Some(Transaction { told, .. }) = &ended {
+            metrics::record_told(told, waiting, &self.application, now);
         }
         if tainted {
             self.producer = None;

@@ -21,6 +21,7 @@ pub(super) struct Latest {
     records: Vec<Held>,
     /// By output and key: the place of the record.
     places: HashMap<(u16, Vec<u8>), usize>,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -36,17 +37,32 @@ impl Latest {
     pub(super) fn hold(&mut self, output: u16, effect: Effect, cause: &str) {
         let key = (output, effect.key.clone());
         let held = Held { output, effect, cause: cause.to_owned() };
+        self.bytes += held.bytes();
         let place = *self.places.entry(key).or_insert(self.records.len());
         match self.records.get_mut(place) {
-            Some(earlier) => *earlier = held,
+            Some(earlier) => {
+                self.bytes = self.bytes.saturating_sub(earlier.bytes());
+                *earlier = held;
+            }
             None => self.records.push(held),
         }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Everything held, in the order in which it is to be written.
     pub(super) fn take(&mut self) -> Vec<Held> {
         self.places.clear();
+        self.bytes = 0;
         std::mem::take(&mut self.records)
+    }
+}
+
+impl Held {
+    fn bytes(&self) -> usize {
+        self.effect.bytes() + self.cause.len()
     }
 }
 
@@ -66,7 +82,7 @@ mod tests {
             target: Target::Output(0),
             key: key.into(),
             value: Some(value.into()),
-            headers: Vec::new(),
+            headers: aplomb_state::effect::Headers::default(),
         }
     }
 
@@ -78,7 +94,10 @@ mod tests {
         {
             latest.hold(output, effect(key, value), cause);
         }
+        let bytes = |value: &str| effect("a", value).bytes() + 2;
+        assert_eq!(latest.bytes(), 3 * bytes("1"));
         let taken = latest.take();
+        assert_eq!(latest.bytes(), 0);
         let shown: Vec<_> = taken
             .iter()
             .map(|held| (held.effect.key.as_slice(), held.effect.value.as_deref(), &*held.cause))

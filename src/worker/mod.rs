@@ -127,12 +127,20 @@ pub struct Worker<L: Log> {
 #[derive(Debug)]
 struct Transaction {
     begun: Timestamp,
-    bytes: usize,
+    /// What the overlays of its tasks take.
+    state_bytes: usize,
     done: Done,
     latest: latest::Latest,
     told: metrics::Told,
     /// It says what tasks have to say before their first record.
     announces: bool,
+}
+
+impl Transaction {
+    /// Memory that waits for the commit. What the producer has been given is bounded by its queue.
+    fn bytes(&self) -> usize {
+        self.state_bytes + self.latest.bytes()
+    }
 }
 
 /// What was handled in it, for metrics.

@@ -135,10 +135,9 @@ impl<L: Log> Worker<L> {
         running.input = head.offset.0;
         running.handled_at = running.handled_at.max(head.timestamp);
         running.sent = 0;
-        let bytes = running.fold.overlay().bytes().saturating_sub(before);
-        let bytes = bytes + running.fold.outbox().bytes();
+        let grown = running.fold.overlay().bytes().saturating_sub(before);
         if let Some(transaction) = &mut self.transaction {
-            transaction.bytes += bytes;
+            transaction.state_bytes += grown;
             transaction.done.records += 1;
             transaction.done.rejections += usize::try_from(step.rejections).unwrap_or(0);
             transaction.done.timers += usize::try_from(step.timers).unwrap_or(0);
@@ -196,7 +195,8 @@ impl<L: Log> Worker<L> {
         producer.begin()?;
         let (begun, done) = (self.clock.now(), Done::default());
         let (latest, told) = (Latest::default(), metrics::Told::default());
-        let transaction = Transaction { begun, bytes: 0, done, latest, told, announces: false };
+        let transaction =
+            Transaction { begun, state_bytes: 0, done, latest, told, announces: false };
         self.transaction = Some(transaction);
         Ok(())
     }
@@ -207,7 +207,7 @@ impl<L: Log> Worker<L> {
         self.held_back
             || self.transaction.as_ref().is_some_and(|transaction| {
                 transaction.done.records >= self.recovery.records_max(tuning.commit_records_max)
-                    || transaction.bytes >= tuning.commit_bytes_max
+                    || transaction.bytes() >= tuning.commit_bytes_max
             })
     }
 
@@ -392,7 +392,7 @@ fn send_effect<P: Producer>(
 /// The effect's own, and where it came from.
 fn headers_of<'a>(effect: &'a Effect, cause: &'a str) -> Vec<(&'a str, &'a [u8])> {
     let mut headers = Vec::with_capacity(effect.headers.len() + 1);
-    headers.extend(effect.headers.iter().map(|(name, value)| (name.as_ref(), value.as_slice())));
+    headers.extend(effect.headers.iter());
     headers.push((names::CAUSE_HEADER, cause.as_bytes()));
     headers
 }

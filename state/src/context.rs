@@ -418,7 +418,7 @@ impl<'a> Context<'a> {
         let trace = self.input.trace.clone();
         let envelope = Envelope::Message { kind, at: self.input.at, hops, trace, external, body };
         let value = Some(codec::encode(&envelope));
-        self.push(Effect { target, key, value, headers: Vec::new() })
+        self.push(Effect { target, key, value, headers: Headers::default() })
     }
 
     fn push(&mut self, effect: Effect) -> Result<(), Rejection> {

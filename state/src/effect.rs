@@ -1,9 +1,6 @@
 //! What an input causes outside its task: records to be written, in order.
 
-use std::borrow::Cow;
-
-/// Headers of a record to be written. Names are owned where they come from a foreign record.
-pub type Headers = Vec<(Cow<'static, str>, Vec<u8>)>;
+pub use crate::headers::Headers;
 
 /// A record to be written, addressed by what the topology knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +52,7 @@ impl Outbox {
     pub fn take(&mut self, index: usize) -> Option<Effect> {
         let place = self.effects.get_mut(index)?;
         let target = place.target;
-        let empty = Effect { target, key: Vec::new(), value: None, headers: Vec::new() };
+        let empty = Effect { target, key: Vec::new(), value: None, headers: Headers::default() };
         Some(std::mem::replace(place, empty))
     }
 
@@ -78,8 +75,6 @@ impl Outbox {
 
 impl Effect {
     pub fn bytes(&self) -> usize {
-        let headers: usize =
-            self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.key.len() + self.value.as_ref().map_or(0, Vec::len) + headers
+        self.key.len() + self.value.as_ref().map_or(0, Vec::len) + self.headers.bytes()
     }
 }

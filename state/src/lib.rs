@@ -19,6 +19,7 @@ pub mod context;
 pub mod effect;
 pub mod envelope;
 pub mod fold;
+pub mod headers;
 pub mod ids;
 pub mod mutation;
 pub mod overlay;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     codec,
-    effect::{Effect, Outbox, Target},
+    effect::{Effect, Headers, Outbox, Target},
     envelope::{Configuration, Envelope},
     fold::Fault,
     ids::{TaskId, Timestamp},
@@ -136,7 +136,7 @@ impl Work {
             target: Target::Own,
             key: Vec::new(),
             value,
-            headers: Vec::new(),
+            headers: Headers::default(),
         });
     }
 }

@@ -88,7 +88,7 @@ impl<'a> Round<'a> {
         let (input, prefix) = (format!("{id}.notifications"), format!("{id}.out."));
         Ok(Self {
             world,
-            application: Application { id, input, prefix, partitions: 4 },
+            application: Application { input, prefix, ..Application::alone(&id, 4) },
             folder,
             services: Vec::new(),
             random: SmallRng::seed_from_u64(seed),

@@ -8,7 +8,6 @@ mod live;
 
 use std::time::{Duration, Instant};
 
-use aplomb::commerce::traffic;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use crate::live::{
@@ -51,12 +50,8 @@ fn nothing_is_missing_doubled_or_different_after_every_fault() -> Outcome {
     println!("seed {seed} (APLOMB_TEST_SEED replays the choice of victims)");
     let mut random = SmallRng::seed_from_u64(seed);
     let folder = tempfile::tempdir()?;
-    let application = Application {
-        id: "faults".to_owned(),
-        input: traffic::NOTIFICATIONS.to_owned(),
-        prefix: "aplomb.".to_owned(),
-        partitions: 8,
-    };
+    let application =
+        Application { prefix: "aplomb.".to_owned(), ..Application::alone("faults", 8) };
     broker.create_input(&application)?;
     let mut services = [
         Service::configure(&broker.bootstrap, &application, folder.path(), 0)?,

@@ -155,7 +155,7 @@ impl Broker {
         let group = &application.id;
         let (external, inboxes) = inputs(application);
         // A tick and its transaction's marker per partition may be under way.
-        let ticks = 4 * 3 * i64::from(application.partitions);
+        let ticks = 4 * 3 * i64::from(application.inboxes);
         let deadline = Instant::now() + limit;
         let mut calm = 0;
         while calm < 3 {
@@ -243,10 +243,10 @@ fn script(arguments: &[&str]) -> std::io::Result<std::process::Output> {
 
 /// The partitions from outside, and those of all inboxes.
 fn inputs(application: &Application) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
-    let count = application.partitions;
-    let inbox = |stage| partitions(&format!("{}.inbox.{stage}", application.id), count);
+    let inbox =
+        |stage| partitions(&format!("{}.inbox.{stage}", application.id), application.inboxes);
     let inboxes = ["resources", "skus", "cases"].into_iter().flat_map(inbox);
-    (partitions(&application.input, count), inboxes.collect())
+    (partitions(&application.input, application.partitions), inboxes.collect())
 }
 
 fn partitions(topic: &str, count: i32) -> Vec<TopicPartition> {

@@ -21,8 +21,13 @@ pub struct Application {
     pub input: String,
     /// Before the name of every output topic.
     pub prefix: String,
-    /// Of every topic.
+    /// Of its input.
     pub partitions: i32,
+    /// Of every inbox, and of every output.
+    pub inboxes: i32,
+    pub outputs: i32,
+    /// Of one process.
+    pub workers: u32,
 }
 
 impl Application {
@@ -33,6 +38,9 @@ impl Application {
             input: "commercetools.notifications.v1".to_owned(),
             prefix: format!("{id}."),
             partitions,
+            inboxes: partitions,
+            outputs: partitions,
+            workers: 2,
         }
     }
 }

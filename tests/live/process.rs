@@ -35,7 +35,7 @@ impl Service {
         let port = free_port()?;
         let state = folder.join(format!("state-{number}"));
         let config = folder.join(format!("aplomb-{number}.toml"));
-        let Application { id, input, prefix, partitions } = application;
+        let Application { id, input, prefix, inboxes, outputs, workers, .. } = application;
         fs::write(
             &config,
             format!(
@@ -49,10 +49,10 @@ impl Service {
                 session_timeout_ms = 10000
                 [topics]
                 prefix = "{prefix}"
-                partitions = {partitions}
-                output_partitions = {partitions}
+                partitions = {inboxes}
+                output_partitions = {outputs}
                 [worker]
-                threads = 2
+                threads = {workers}
                 [log]
                 filter = "info,aplomb=debug,librdkafka=error"
                 [http]

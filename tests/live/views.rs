@@ -69,7 +69,7 @@ fn compare_kind(
 ) -> Outcome<usize> {
     let topic = format!("{}{}", application.prefix, kind.topic);
     loop {
-        let records = last_records(broker, &topic, application.partitions)?;
+        let records = last_records(broker, &topic, application.outputs)?;
         if records.is_empty() {
             return Err(format!("{topic} holds nothing").into());
         }

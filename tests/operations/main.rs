@@ -14,10 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aplomb::{
-    commerce::traffic,
-    log::{Isolation, Log},
-};
+use aplomb::log::{Isolation, Log};
 use aplomb_state::ids::{NextOffset, TopicPartition};
 use rdkafka::{ClientConfig, admin::AdminClient, client::DefaultClientContext};
 use serde_json::Value;
@@ -59,12 +56,7 @@ fn drained_restored_and_reset_an_application_is_right() -> Outcome {
 }
 
 fn application() -> Application {
-    Application {
-        id: "operations".to_owned(),
-        input: traffic::NOTIFICATIONS.to_owned(),
-        prefix: "aplomb.".to_owned(),
-        partitions: 8,
-    }
+    Application { prefix: "aplomb.".to_owned(), ..Application::alone("operations", 8) }
 }
 
 fn feed(broker: &Broker, seed: u64) -> Outcome {

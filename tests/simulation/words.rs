@@ -7,6 +7,7 @@ use std::sync::Arc;
 use aplomb_state::{
     codec::Format,
     context::Context,
+    effect::Headers,
     ids::FoldVersion,
     record::{Kind, Record, Subject, Timer},
     rejection::Rejection,
@@ -68,8 +69,9 @@ struct Totals;
 fn dead(ctx: &mut Context<'_>, subject: &Subject<'_>, why: &Rejection) -> Result<(), Rejection> {
     let cut = |bytes: &[u8]| bytes[..bytes.len().min(64)].to_vec();
     let key = cut(subject.key.unwrap_or_default());
-    let reason = vec![("reason".into(), why.rule.as_bytes().to_vec())];
-    ctx.emit(DEAD, key, subject.value.map(cut), reason)
+    let mut headers = Headers::default();
+    headers.push("reason", why.rule.as_bytes());
+    ctx.emit(DEAD, key, subject.value.map(cut), headers)
 }
 
 impl Stage for Split {
@@ -120,7 +122,7 @@ impl Counts {
         ctx.put_expiring(&RECENT, word, &count, record.at.plus_ms(FORGET_AFTER_MS))?;
         ctx.schedule(record.at.plus_ms(REMIND_AFTER_MS), word);
         let value = count.0.to_string().into_bytes();
-        ctx.emit(COUNTS, word.to_vec(), Some(value.clone()), vec![])?;
+        ctx.emit(COUNTS, word.to_vec(), Some(value.clone()), Headers::default())?;
         ctx.send("totals", word.to_vec(), &value)
     }
 }
@@ -165,7 +167,7 @@ impl Stage for Counts {
         let count = ctx.get(&COUNT, timer.key)?.unwrap_or_default().0;
         let recent = ctx.get_expiring(&RECENT, timer.key)?.is_some();
         let value = format!("{count}@{} {recent}", timer.deadline);
-        ctx.emit(COUNTS, timer.key.to_vec(), Some(value.into_bytes()), vec![])
+        ctx.emit(COUNTS, timer.key.to_vec(), Some(value.into_bytes()), Headers::default())
     }
 
     fn on_rejection(
@@ -198,7 +200,7 @@ impl Stage for Totals {
             return ctx.send("counts", b"loop".to_vec(), b"");
         }
         let value = [record.body, b" of ", seen.0.to_string().as_bytes()].concat();
-        ctx.emit(TOTALS, record.key.to_vec(), Some(value), vec![])
+        ctx.emit(TOTALS, record.key.to_vec(), Some(value), Headers::default())
     }
 
     fn on_timer(&self, _: &mut Context<'_>, _: &Timer<'_>) -> Result<(), Rejection> {

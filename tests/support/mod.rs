@@ -6,6 +6,7 @@ use aplomb::application::{Application, Naming, Start, Tuning};
 use aplomb_state::{
     codec::Format,
     context::Context,
+    effect::Headers,
     envelope::{Configuration, Source},
     ids::FoldVersion,
     record::{Record, Subject, Timer},
@@ -40,7 +41,9 @@ fn dead(ctx: &mut Context<'_>, subject: &Subject<'_>, why: &Rejection) -> Result
     let cut = |bytes: &[u8]| bytes[..bytes.len().min(DEAD_BYTES_MAX)].to_vec();
     let reason = why.detail.clone().into_bytes();
     let key = cut(subject.key.unwrap_or_default());
-    ctx.emit(DEAD, key, subject.value.map(cut), vec![("reason".into(), reason)])
+    let mut headers = Headers::default();
+    headers.push("reason", &reason);
+    ctx.emit(DEAD, key, subject.value.map(cut), headers)
 }
 
 impl Stage for Split {
@@ -96,13 +99,18 @@ impl Stage for Counts {
         let count = ctx.get(&COUNT, record.key)?.unwrap_or_default().0 + 1;
         ctx.put(&COUNT, record.key, &Count(count))?;
         ctx.schedule(record.at.plus_ms(REMIND_AFTER_MS), record.key);
-        ctx.emit(COUNTS, record.key.to_vec(), Some(count.to_string().into_bytes()), vec![])
+        ctx.emit(
+            COUNTS,
+            record.key.to_vec(),
+            Some(count.to_string().into_bytes()),
+            Headers::default(),
+        )
     }
 
     fn on_timer(&self, ctx: &mut Context<'_>, timer: &Timer<'_>) -> Result<(), Rejection> {
         let count = ctx.get(&COUNT, timer.key)?.unwrap_or_default().0;
         let value = format!("{count}@{}", timer.deadline);
-        ctx.emit(COUNTS, timer.key.to_vec(), Some(value.into_bytes()), vec![])
+        ctx.emit(COUNTS, timer.key.to_vec(), Some(value.into_bytes()), Headers::default())
     }
 
     fn on_rejection(

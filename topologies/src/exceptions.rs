@@ -137,10 +137,10 @@ pub fn dead_letter(
     let code = code_of(rejection);
     let owner = codes::of(code).map_or("", |code: &Code| code.owner);
     let trace = subject.trace;
-    let kept = subject.headers.iter().map(|header| {
-        (Cow::Owned(header.name.to_owned()), header.value.unwrap_or_default().to_vec())
-    });
-    let mut headers: Headers = kept.collect();
+    let mut headers = Headers::default();
+    for header in subject.headers {
+        headers.push(header.name.to_owned(), header.value.unwrap_or_default());
+    }
     let told: [(&'static str, Cow<'_, str>); 8] = [
         ("__streams.errors.exception", Cow::Borrowed(exception_of(rejection))),
         ("__streams.errors.message", detail_of(subject, rejection)),
@@ -152,7 +152,7 @@ pub fn dead_letter(
         ("owner", Cow::Borrowed(owner)),
     ];
     for (name, value) in told {
-        headers.push((Cow::Borrowed(name), value.into_owned().into_bytes()));
+        headers.push(name, value.as_bytes());
     }
     let mut value = subject.value.map(<[u8]>::to_vec);
     if let Some(bytes) = value.as_mut().filter(|bytes| names_token(bytes)) {

@@ -3,8 +3,6 @@
 //! Values are JSON in commercetools' own style: camelCase, absent left out, amounts as integer
 //! minor units, times ISO 8601 UTC ([`crate::time::Iso`]).
 
-use std::borrow::Cow;
-
 use aplomb_state::{context::Context, effect::Headers, ids::Timestamp, rejection::Rejection};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -14,6 +12,11 @@ use crate::{messages::skus::Cause, time};
 mod topics;
 
 pub use topics::*;
+
+const SCHEMAS: &str = "urn:aplomb:schema:";
+/// What a record's headers take, most often.
+const HEADERS: usize = 9;
+const HEADER_BYTES: usize = 320;
 
 /// One record about to be written to an output topic of JSON.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +85,7 @@ pub fn emit_with<T: Serialize + ?Sized>(
         Rejection::new("CONTRACT_VIOLATION", "output-json", format!("{}: {error}", emission.output))
     })?;
     let mut headers = headers(ctx, emission);
-    headers.push((Cow::Borrowed(name), told.as_bytes().to_vec()));
+    headers.push(name, told.as_bytes());
     ctx.emit(emission.output, emission.key.as_bytes().to_vec(), Some(value), headers)
 }
 
@@ -115,17 +118,21 @@ pub fn fraction_digits(currency: &str) -> u8 {
 /// The same cause, sender, revision, effect and key give the same id in every replay. The effect
 /// counts with its topic: one step of a drift is an event and a change of what is open.
 pub fn event_id(emission: &Emission<'_>) -> String {
+    id_of(emission, &kind(emission))
+}
+
+fn id_of(emission: &Emission<'_>, kind: &str) -> String {
     digest(&[
         emission.cause.id.as_bytes(),
         emission.sender.as_bytes(),
         &emission.revision.to_be_bytes(),
-        kind(emission).as_bytes(),
+        kind.as_bytes(),
         emission.key.as_bytes(),
     ])
 }
 
 fn kind(emission: &Emission<'_>) -> String {
-    format!("aplomb.{}.{}", emission.output, emission.effect)
+    ["aplomb", emission.output, emission.effect].join(".")
 }
 
 /// Hex of the first 16 bytes of SHA-256 over the parts. Each is preceded by its length, so that no
@@ -142,24 +149,28 @@ pub fn digest(parts: &[&[u8]]) -> String {
 
 /// The `$id` of the JSON Schema of a topic's values, in `docs/schemas`.
 pub fn schema_id(output: &str) -> String {
-    format!("urn:aplomb:schema:{output}")
+    format!("{SCHEMAS}{output}")
 }
 
 fn headers(ctx: &Context<'_>, emission: &Emission<'_>) -> Headers {
-    let source = format!("/aplomb/{}", ctx.task().stage);
-    let schema = schema_id(emission.output);
-    let mut headers: Headers = vec![
-        (Cow::Borrowed("ce_specversion"), b"1.0".to_vec()),
-        (Cow::Borrowed("ce_id"), event_id(emission).into_bytes()),
-        (Cow::Borrowed("ce_type"), kind(emission).into_bytes()),
-        (Cow::Borrowed("ce_source"), source.into_bytes()),
-        (Cow::Borrowed("ce_subject"), emission.subject.as_bytes().to_vec()),
-        (Cow::Borrowed("ce_time"), time::format(emission.at).into_bytes()),
-        (Cow::Borrowed("ce_dataschema"), schema.into_bytes()),
-        (Cow::Borrowed("content-type"), b"application/json".to_vec()),
-    ];
+    let kind = kind(emission);
+    let mut headers = Headers::with_capacity(HEADERS, HEADER_BYTES);
+    headers.push("ce_specversion", b"1.0");
+    headers.push("ce_id", id_of(emission, &kind).as_bytes());
+    headers.push("ce_type", kind.as_bytes());
+    headers.write("ce_source", |value| {
+        value.extend_from_slice(b"/aplomb/");
+        value.extend_from_slice(ctx.task().stage.as_bytes());
+    });
+    headers.push("ce_subject", emission.subject.as_bytes());
+    headers.push("ce_time", time::format(emission.at).as_bytes());
+    headers.write("ce_dataschema", |value| {
+        value.extend_from_slice(SCHEMAS.as_bytes());
+        value.extend_from_slice(emission.output.as_bytes());
+    });
+    headers.push("content-type", b"application/json");
     if let Some(traceparent) = &ctx.trace().traceparent {
-        headers.push((Cow::Borrowed("traceparent"), traceparent.clone().into_bytes()));
+        headers.push("traceparent", traceparent.as_bytes());
     }
     headers
 }

@@ -96,7 +96,12 @@ impl Stage for Skus {
             other => json!(format!("{other:?}")),
         };
         let shown = shown.to_string().into_bytes();
-        ctx.emit(outputs::INVENTORY_EVENTS, record.key.to_vec(), Some(shown), Vec::new())
+        ctx.emit(
+            outputs::INVENTORY_EVENTS,
+            record.key.to_vec(),
+            Some(shown),
+            aplomb_state::effect::Headers::default(),
+        )
     }
 
     fn on_timer(&self, _: &mut Context<'_>, _: &Timer<'_>) -> Result<(), Rejection> {
@@ -125,7 +130,12 @@ impl Stage for Cases {
             CaseMessage::Clear(sent) => (sent.message.key, "clear"),
         };
         let key = format!("{}/{}/{}", case.code, case.entity_type, case.discriminator);
-        ctx.emit(outputs::EXCEPTIONS, key.into_bytes(), Some(what.into()), Vec::new())
+        ctx.emit(
+            outputs::EXCEPTIONS,
+            key.into_bytes(),
+            Some(what.into()),
+            aplomb_state::effect::Headers::default(),
+        )
     }
 
     fn on_timer(&self, _: &mut Context<'_>, _: &Timer<'_>) -> Result<(), Rejection> {

@@ -136,8 +136,8 @@ impl Feed {
     /// Nothing panicked, and no deadline stops a task either.
     fn end(mut self) {
         let panics = self.tester.outputs.iter().filter(|letter| {
-            let kind = letter.headers.iter().find(|(name, _)| name == "__streams.errors.exception");
-            kind.is_some_and(|(_, kind)| kind == b"Panic")
+            let kind = letter.headers.get("__streams.errors.exception");
+            kind.is_some_and(|kind| kind == b"Panic")
         });
         let panics: Vec<_> = panics
             .map(|letter| {

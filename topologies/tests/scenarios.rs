@@ -264,8 +264,8 @@ fn parsed(bytes: &[u8]) -> Value {
 }
 
 fn header(record: &Emitted, name: &str) -> Option<String> {
-    let found = record.headers.iter().find(|(header, _)| header == name);
-    found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+    let found = record.headers.get(name);
+    found.map(|value| String::from_utf8_lossy(value).into_owned())
 }
 
 fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {

@@ -86,7 +86,7 @@ impl Stage for Script {
         };
         let text = format!("{cause} {} of {about}", rejection.rule);
         ctx.send("cases", b"case".to_vec(), text.as_bytes())?;
-        ctx.emit("exceptions", text.into_bytes(), None, Vec::new())
+        ctx.emit("exceptions", text.into_bytes(), None, aplomb_state::effect::Headers::default())
     }
 }
 
@@ -109,7 +109,12 @@ fn command(ctx: &mut Context<'_>, line: &str) -> Result<(), Rejection> {
             let found = ctx.get(&ITEMS, first)?.map_or("none".to_owned(), |text| text.0);
             command(ctx, &format!("emit {first} {found}"))
         }
-        "emit" => ctx.emit("out", first.into(), Some(more.into()), Vec::new()),
+        "emit" => ctx.emit(
+            "out",
+            first.into(),
+            Some(more.into()),
+            aplomb_state::effect::Headers::default(),
+        ),
         "flood" => (0..number()).try_for_each(|_| command(ctx, &format!("emit flood {more}"))),
         "send" => ctx.send("cases", first.into(), more.as_bytes()),
         "undeclared" => ctx.send("nowhere", Vec::new(), b""),

@@ -31,8 +31,8 @@ fn validators() -> &'static Validators {
 
 pub fn check(outputs: &[Emitted], faults: &mut Vec<String>) {
     for record in outputs {
-        let named = record.headers.iter().find(|(name, _)| name == "ce_dataschema");
-        let Some((_, named)) = named else { continue };
+        let named = record.headers.get("ce_dataschema");
+        let Some(named) = named else { continue };
         let Some((id, validator)) = validators().get(record.topic) else {
             faults.push(format!("{}: there is no schema", record.topic));
             continue;

@@ -70,7 +70,7 @@ fn records_carry_all_their_fields() {
 }
 
 fn ce_id(record: &aplomb_state::tester::Emitted) -> Option<String> {
-    let (_, id) = record.headers.iter().find(|(name, _)| name == "ce_id")?;
+    let id = record.headers.get("ce_id")?;
     Some(String::from_utf8_lossy(id).into_owned())
 }
 

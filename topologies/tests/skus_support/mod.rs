@@ -382,7 +382,12 @@ impl Stage for Listener {
             let HoldState { order_id, revision, reserved, backordered, .. } = state;
             format!("{order_id} #{revision} {reserved}+{backordered}")
         };
-        ctx.emit(HEARD, record.key.to_vec(), Some(line.into_bytes()), Vec::new())
+        ctx.emit(
+            HEARD,
+            record.key.to_vec(),
+            Some(line.into_bytes()),
+            aplomb_state::effect::Headers::default(),
+        )
     }
 
     fn on_timer(&self, _: &mut Context<'_>, _: &Timer<'_>) -> Result<(), Rejection> {

@@ -70,8 +70,8 @@ fn each_verdict_on_a_claim_supersedes_the_one_before() {
         let verdict: Value =
             serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
         assert_eq!(verdict["supersedes"].as_str().map(str::to_owned), before);
-        let id = record.headers.iter().find(|(name, _)| name == "ce_id").expect("an id");
-        before = Some(String::from_utf8_lossy(&id.1).into_owned());
+        let id = record.headers.get("ce_id").expect("an id");
+        before = Some(String::from_utf8_lossy(id).into_owned());
         judged.push(verdict["verdict"].as_str().unwrap_or_default().to_owned());
     }
     assert_eq!(judged, ["legal_with_warning", "violation", "legal_with_warning"]);
