@@ -5,15 +5,16 @@
 //! transactions, then lets one `aplomb run` drain it. Then 2,000 records a second
 //! come in. Broker, feed and process share the machine.
 //!
-//! `RECORDS=400000` is the backlog; `SEED=1` decides what it is. `INBOXES=2` and `OUTPUTS=1` are the
-//! partitions of every inbox and output, `WORKERS=1` the threads of the process: each partition that
-//! a transaction writes costs a request and a marker, and time.
+//! `RECORDS=400000` is the backlog; `SEED=1` decides what it is. `INBOXES=2` and `OUTPUTS=1` are
+//! the partitions of every inbox and output, `WORKERS=1` the threads of the process: each partition
+//! that a transaction writes costs a request and a marker, and time.
 
 mod copy;
 mod latency;
 #[path = "../../tests/live/mod.rs"]
 #[allow(dead_code, reason = "the tests on a real Kafka use the rest of it")]
 mod live;
+mod same;
 mod usage;
 mod workload;
 
@@ -68,6 +69,7 @@ fn main() -> Outcome {
     let process = service.process_id()?;
     let memory = resident::read(process).ok_or("it ended")?.highest;
     print_drain("aplomb", records, time, usage::cpu(process)?, Some(memory));
+    print_same(records, &same::run(&broker, &application)?);
     steady(&broker, &application, &mut workload, process)?;
     killed(&broker, &application, &mut workload, &mut service)?;
     broker.wait_until_handled(&application, PATIENCE)?;
@@ -90,6 +92,17 @@ fn print_drain(who: &str, records: usize, time: Duration, cpu: Duration, memory:
     let cost = cpu.as_secs_f64() * 1e6 / records;
     let memory = memory.map(|mib| format!(", {mib} MiB at the most")).unwrap_or_default();
     println!("{who:<10} {rate:>8.0} records/s, {cost:>5.1} CPU-seconds per million{memory}");
+}
+
+/// The share of the client alone: what writing these records costs without any logic.
+fn print_same(notifications: usize, same: &same::Same) {
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    let (records, written, bytes) = (notifications as f64, same.records as f64, same.bytes as f64);
+    let (each, bytes) = (written / records, bytes / records);
+    println!(
+        "its records: {each:.1} of {bytes:.0} bytes in all for each notification, written again"
+    );
+    print_drain("raw writes", notifications, same.time, same.cpu, None);
 }
 
 /// At a steady pace: times from sending to the outputs.
