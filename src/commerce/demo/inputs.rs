@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub(super) struct Inputs {
     pub notifications: usize,
     pub counts: usize,
+    /// Of the order management.
+    pub statuses: usize,
     /// Notifications of a fact that another one had told before: sent twice, or in another form.
     pub repeated: usize,
 }
@@ -46,6 +48,10 @@ pub(super) struct Counter {
 impl Counter {
     pub fn warehouse(&mut self) {
         self.inputs.counts += 1;
+    }
+
+    pub fn order_management(&mut self) {
+        self.inputs.statuses += 1;
     }
 
     pub fn notification(&mut self, value: &[u8]) {

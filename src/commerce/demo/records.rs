@@ -35,6 +35,12 @@ pub(super) struct Money {
 }
 
 #[derive(Deserialize)]
+pub(super) struct PaymentView {
+    pub captured: Option<Money>,
+    pub refunded: Option<Money>,
+}
+
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Verdict {
     pub project_key: String,
@@ -66,20 +72,32 @@ pub(super) struct Drift {
     pub project_key: String,
     pub kind: String,
     pub entity: Entity,
-    pub location: String,
+    /// Of stock.
+    #[serde(default)]
+    pub location: Option<String>,
     pub sides: [Side; 2],
     pub first_seen: String,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Entity {
+    #[serde(rename = "type")]
+    pub kind: String,
     pub id: String,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Side {
     pub system: String,
-    pub value: i64,
+    pub value: SideValue,
+}
+
+/// Units, or a state in the system's own words.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum SideValue {
+    Units(i64),
+    State(String),
 }
 
 #[derive(Deserialize)]
@@ -89,6 +107,7 @@ pub(super) struct Case {
     pub code: String,
     pub severity: String,
     pub status: String,
+    pub entity: Entity,
     pub project_key: Option<String>,
     pub business_effect: String,
     pub owner: String,
@@ -99,6 +118,26 @@ pub(super) struct Case {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Deadline {
     pub due_at: String,
+}
+
+// === impl SideValue ===
+
+impl SideValue {
+    pub fn units(&self) -> i64 {
+        match self {
+            Self::Units(units) => *units,
+            Self::State(_) => 0,
+        }
+    }
+}
+
+impl std::fmt::Display for SideValue {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Units(units) => units.fmt(formatter),
+            Self::State(state) => state.fmt(formatter),
+        }
+    }
 }
 
 // === impl Topics ===

@@ -1,11 +1,16 @@
 //! The summary as text, for somebody who runs a shop and not a stream processor.
 
+use std::collections::BTreeMap;
+
 use super::{
     advice,
     summary::{OpenCode, Owner, Summary},
     text::{Colours, Page, Tone, minute, money, number, plural},
 };
 use crate::commerce::traffic::Channel;
+
+/// So many of what a code's cases are about are named.
+const ABOUT_MAX: usize = 3;
 
 /// `address`: where the HTTP API answers, if it does.
 pub(super) fn render(
@@ -19,6 +24,7 @@ pub(super) fn render(
     page.rule();
     deliveries(&mut page, summary);
     orders(&mut page, summary);
+    payments(&mut page, summary);
     stock(&mut page, summary);
     drifts(&mut page, summary);
     cases(&mut page, summary);
@@ -29,9 +35,10 @@ pub(super) fn render(
 fn deliveries(page: &mut Page, summary: &Summary) {
     let inputs = &summary.inputs;
     let came = format!(
-        "{} and {}",
+        "{}, {} and {} of the order management",
         plural(inputs.notifications, "notification"),
         plural(inputs.counts, "warehouse record"),
+        number(inputs.statuses),
     );
     page.entry("Came in", &came);
     let repeated = format!("{} told nothing new, and changed nothing", number(inputs.repeated));
@@ -75,6 +82,22 @@ fn orders(page: &mut Page, summary: &Summary) {
         page.tone(tone, &violations),
     );
     page.entry("State changes", &steps);
+}
+
+fn payments(page: &mut Page, summary: &Summary) {
+    let payments = &summary.payments;
+    if payments.count == 0 {
+        return;
+    }
+    page.title("Payments");
+    let sum = |sums: &BTreeMap<String, i64>| {
+        let each: Vec<String> =
+            sums.iter().map(|(currency, cents)| money(currency, *cents)).collect();
+        if each.is_empty() { "nothing".to_owned() } else { each.join(" and ") }
+    };
+    let captured = format!("{} in {}", sum(&payments.captured), plural(payments.count, "payment"));
+    page.entry("Captured", &captured);
+    page.entry("Refunded", &sum(&payments.refunded));
 }
 
 fn stock(page: &mut Page, summary: &Summary) {
@@ -131,9 +154,11 @@ fn drifts(page: &mut Page, summary: &Summary) {
     for drift in &drifts.open {
         let [(ours, our_value), (theirs, their_value)] = &drift.sides;
         let text = format!(
-            "{} {}: {ours} says {our_value}, {theirs} makes it {their_value}, since {}",
-            drift.entity,
-            place(&drift.location),
+            "{}: {ours} says {our_value}, {theirs} makes it {their_value}, since {}",
+            match &drift.location {
+                Some(location) => format!("{} {}", drift.entity, place(location)),
+                None => format!("order {}", drift.entity),
+            },
             minute(&drift.since),
         );
         page.entry(&drift.kind, &text);
@@ -169,8 +194,20 @@ fn code(page: &mut Page, open: &OpenCode) {
     let severity = page.tone(tone, &format!("{:8}", open.severity));
     let name = format!("{} x {}", open.cases, open.code);
     page.line(&format!("    {severity}  {name:38}  due {}", minute(&open.due_at)));
+    about(page, open);
     page.paragraph(14, Tone::Quiet, &open.effect);
     page.paragraph(14, Tone::Quiet, &format!("Next: {}", advice::next_action(&open.code)));
+}
+
+/// What the cases are about, the most urgent first.
+fn about(page: &mut Page, open: &OpenCode) {
+    for (kind, id) in open.about.iter().take(ABOUT_MAX) {
+        page.paragraph(14, Tone::Quiet, &format!("{kind} {id}"));
+    }
+    let more = open.about.len().saturating_sub(ABOUT_MAX);
+    if more > 0 {
+        page.paragraph(14, Tone::Quiet, &format!("and {more} more"));
+    }
 }
 
 fn look(page: &mut Page, summary: &Summary, address: Option<&str>) {

@@ -12,7 +12,7 @@ use super::{Options, inputs::Counter, records::Topics};
 use crate::{
     application::Application,
     clock::Clock,
-    commerce::traffic::{DAY_START, Day, NOTIFICATIONS, Traffic},
+    commerce::traffic::{DAY_START, Day, NOTIFICATIONS, ORDER_MANAGEMENT, Traffic},
     config::{Checks, Config},
     driver::{self, Driver},
     embedded::{Foreign, Kept, VirtualClock},
@@ -96,12 +96,13 @@ impl Run {
         for (partition, next) in &mut self.inputs {
             let (records, end) = self.driver.take_output(partition, *next).map_err(told)?;
             *next = end;
-            let is_notification = &*partition.topic == NOTIFICATIONS;
             for record in &records {
-                if is_notification {
-                    self.counter.notification(record.value.as_deref().unwrap_or_default());
-                } else {
-                    self.counter.warehouse();
+                match &*partition.topic {
+                    NOTIFICATIONS => {
+                        self.counter.notification(record.value.as_deref().unwrap_or_default());
+                    }
+                    ORDER_MANAGEMENT => self.counter.order_management(),
+                    _ => self.counter.warehouse(),
                 }
             }
         }

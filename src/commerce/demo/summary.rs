@@ -6,7 +6,9 @@ use aplomb_topologies::outputs;
 
 use super::{
     inputs::Inputs,
-    records::{Case, Drift, InventoryEvent, OrderView, Reservation, Topics, Verdict, header},
+    records::{
+        Case, Drift, InventoryEvent, OrderView, PaymentView, Reservation, Topics, Verdict, header,
+    },
 };
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,6 +16,7 @@ pub(super) struct Summary {
     pub inputs: Inputs,
     pub orders: Orders,
     pub transitions: Transitions,
+    pub payments: Payments,
     pub stock: Stock,
     pub oversold: Vec<Oversold>,
     pub drifts: Drifts,
@@ -42,6 +45,14 @@ pub(super) struct Transitions {
     pub legal: usize,
     pub warnings: usize,
     pub violations: usize,
+}
+
+/// Minor units by currency.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Payments {
+    pub count: usize,
+    pub captured: BTreeMap<String, i64>,
+    pub refunded: BTreeMap<String, i64>,
 }
 
 /// Units.
@@ -78,9 +89,10 @@ pub(super) struct Drifts {
 pub(super) struct OpenDrift {
     pub kind: String,
     pub entity: String,
-    pub location: String,
+    /// Of stock.
+    pub location: Option<String>,
     /// (system, value)
-    pub sides: [(String, i64); 2],
+    pub sides: [(String, String); 2],
     pub since: String,
 }
 
@@ -97,6 +109,8 @@ pub(super) struct OpenCode {
     pub severity: String,
     pub effect: String,
     pub cases: usize,
+    /// What they are about: (kind, id).
+    pub about: Vec<(String, String)>,
     /// The earliest.
     pub due_at: String,
 }
@@ -120,6 +134,7 @@ pub(super) fn summarise(topics: &Topics) -> Summary {
         inputs: topics.inputs,
         orders: orders(topics),
         transitions: transitions(topics),
+        payments: payments(topics),
         stock: stock(topics),
         oversold: oversold(&open),
         drifts: drifts(topics, &open),
@@ -168,6 +183,21 @@ fn transitions(topics: &Topics) -> Transitions {
     transitions
 }
 
+fn payments(topics: &Topics) -> Payments {
+    let mut payments = Payments::default();
+    for view in topics.latest::<PaymentView>(outputs::PAYMENT_VIEW) {
+        payments.count += 1;
+        for (amount, sums) in
+            [(view.captured, &mut payments.captured), (view.refunded, &mut payments.refunded)]
+        {
+            if let Some(amount) = amount.filter(|amount| amount.cent_amount != 0) {
+                *sums.entry(amount.currency_code).or_default() += amount.cent_amount;
+            }
+        }
+    }
+    payments
+}
+
 fn stock(topics: &Topics) -> Stock {
     let mut stock = Stock::default();
     for (_, event) in topics.all::<InventoryEvent>(outputs::INVENTORY_EVENTS) {
@@ -198,10 +228,10 @@ fn oversold(open: &[Drift]) -> Vec<Oversold> {
             let [needed, on_hand] = &drift.sides;
             Oversold {
                 sku: drift.entity.id.clone(),
-                location: drift.location.clone(),
-                units: needed.value - on_hand.value,
-                needed: needed.value,
-                on_hand: on_hand.value,
+                location: drift.location.clone().unwrap_or_default(),
+                units: needed.value.units() - on_hand.value.units(),
+                needed: needed.value.units(),
+                on_hand: on_hand.value.units(),
             }
         })
         .collect();
@@ -222,7 +252,7 @@ fn drifts(topics: &Topics, open: &[Drift]) -> Drifts {
         kind: drift.kind.clone(),
         entity: drift.entity.id.clone(),
         location: drift.location.clone(),
-        sides: drift.sides.each_ref().map(|side| (side.system.clone(), side.value)),
+        sides: drift.sides.each_ref().map(|side| (side.system.clone(), side.value.to_string())),
         since: drift.first_seen.clone(),
     });
     drifts.open.extend(still_open);
@@ -257,9 +287,11 @@ fn owners(cases: &[Case]) -> Vec<Owner> {
         let own = owners.iter_mut().find(|owner| owner.name == case.owner);
         let Some(owner) = own else { continue };
         owner.cases += 1;
+        let about = (case.entity.kind.clone(), case.entity.id.clone());
         match owner.codes.iter_mut().find(|open| open.code == case.code) {
             Some(open) => {
                 open.cases += 1;
+                open.about.push(about);
                 if case.sla.due_at < open.due_at {
                     open.due_at.clone_from(&case.sla.due_at);
                 }
@@ -269,6 +301,7 @@ fn owners(cases: &[Case]) -> Vec<Owner> {
                 severity: case.severity.clone(),
                 effect: case.business_effect.clone(),
                 cases: 1,
+                about: vec![about],
                 due_at: case.sla.due_at.clone(),
             }),
         }

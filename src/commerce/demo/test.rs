@@ -1,6 +1,6 @@
 //! The summary, from records written by hand, and the text made of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aplomb_state::ids::{Offset, Timestamp};
 use aplomb_topologies::{codes, outputs};
@@ -14,7 +14,8 @@ use super::{
     report,
     run::Run,
     summary::{
-        OpenCode, OpenDrift, Orders, Oversold, Owner, Stock, Summary, Transitions, summarise,
+        OpenCode, OpenDrift, Orders, Oversold, Owner, Payments, Stock, Summary, Transitions,
+        summarise,
     },
     text::Colours,
 };
@@ -73,6 +74,43 @@ fn orders_are_counted_by_their_last_view() {
         worth: BTreeMap::from([("EUR".to_owned(), 166)]),
     };
     assert_eq!(summarise(&topics).orders, expected);
+}
+
+#[test]
+fn payments_are_summed_by_currency() {
+    let view = |captured: i64, refunded: i64, currency: &str| {
+        let money = |cents: i64| json!({"centAmount": cents, "currencyCode": currency, "fractionDigits": 2});
+        Some(json!({"captured": money(captured), "refunded": money(refunded)}))
+    };
+    let records = [
+        ("1", view(0, 0, "EUR")),
+        ("1", view(700, 0, "EUR")),
+        ("2", view(300, 100, "EUR")),
+        ("3", view(50, 0, "CHF")),
+        ("4", Some(json!({}))),
+    ];
+    let of = |sums: &[(&str, i64)]| {
+        sums.iter().map(|(currency, cents)| ((*currency).to_owned(), *cents)).collect()
+    };
+    let expected = Payments {
+        count: 4,
+        captured: of(&[("CHF", 50), ("EUR", 1_000)]),
+        refunded: of(&[("EUR", 100)]),
+    };
+    assert_eq!(summarise(&topic(outputs::PAYMENT_VIEW, &records)).payments, expected);
+}
+
+#[test]
+fn an_orders_drift_tells_states() {
+    let drift = json!({
+        "type": "DriftOpened", "projectKey": "p", "kind": "ORDER_STATE_DESYNC",
+        "entity": {"type": "order", "id": "o"}, "firstSeen": "2026-03-02T09:00:00.000Z",
+        "sides": [{"system": "commercetools", "value": "Open/absent"},
+                  {"system": "oms", "value": "SHIPPED"}],
+    });
+    let summary = summarise(&topic(outputs::DRIFT_OPEN, &[("1", Some(drift))]));
+    let text = report::render(&summary, "A day", None, Colours::Plain);
+    assert!(text.contains("order o: commercetools says Open/absent, oms"), "{text}");
 }
 
 #[test]
@@ -164,8 +202,8 @@ fn drifts_are_what_is_open_now_and_oversold_stands_apart() {
     let expected = OpenDrift {
         kind: "INV_ONHAND".to_owned(),
         entity: "C".to_owned(),
-        location: "~".to_owned(),
-        sides: [("commercetools".to_owned(), 5), ("wms".to_owned(), 9)],
+        location: Some("~".to_owned()),
+        sides: [("commercetools".to_owned(), "5".to_owned()), ("wms".to_owned(), "9".to_owned())],
         since: "2026-03-02T09:00:00.000Z".to_owned(),
     };
     assert_eq!(summary.drifts.open, [expected]);
@@ -174,6 +212,7 @@ fn drifts_are_what_is_open_now_and_oversold_stands_apart() {
 
 fn case(id: &str, code: &str, severity: &str, owner: &str, status: &str, due: &str) -> Json {
     json!({
+        "entity": {"type": "order", "id": id},
         "caseId": id, "code": code, "severity": severity, "status": status, "owner": owner,
         "businessEffect": "effect", "sla": {"class": "same-day", "dueAt": due},
     })
@@ -194,20 +233,24 @@ fn cases_stand_by_owner_the_gravest_first() {
         ],
     );
     let summary = summarise(&topics);
-    let code = |code: &str, severity: &str, cases, due: &str| OpenCode {
+    let code = |code: &str, severity: &str, ids: &[&str], due: &str| OpenCode {
         code: code.to_owned(),
         severity: severity.to_owned(),
         effect: "effect".to_owned(),
-        cases,
+        cases: ids.len(),
+        about: ids.iter().map(|id| ("order".to_owned(), (*id).to_owned())).collect(),
         due_at: due.to_owned(),
     };
     let owner = |name: &str, cases, codes| Owner { name: name.to_owned(), cases, codes };
     let expected = [
-        owner("stock", 2, vec![code("OVERSOLD", "critical", 2, "8")]),
+        owner("stock", 2, vec![code("OVERSOLD", "critical", &["3", "2"], "8")]),
         owner(
             "ops",
             2,
-            vec![code("MALFORMED_JSON", "high", 1, "3"), code("SEQUENCE_GAP", "medium", 1, "2")],
+            vec![
+                code("MALFORMED_JSON", "high", &["5"], "3"),
+                code("SEQUENCE_GAP", "medium", &["1"], "2"),
+            ],
         ),
     ];
     assert_eq!(summary.owners, expected);
@@ -250,7 +293,9 @@ fn a_fact_told_again_in_any_form_is_repeated() {
     }
     counter.notification(b"{");
     counter.warehouse();
-    assert_eq!(counter.inputs(), Inputs { notifications: 10, counts: 1, repeated: 4 });
+    counter.order_management();
+    let expected = Inputs { notifications: 10, counts: 1, statuses: 1, repeated: 4 };
+    assert_eq!(counter.inputs(), expected);
 }
 
 #[test]
@@ -260,10 +305,15 @@ fn an_empty_day_is_told_as_well() {
 }
 
 #[test]
-fn advice_is_about_codes_that_exist() {
+fn every_code_that_can_be_a_case_has_advice_of_its_own() {
     for code in advice::codes() {
         assert!(codes::of(code).is_some(), "{code}");
     }
+    let advised: BTreeSet<_> = advice::codes().collect();
+    // DUPLICATE_DROPPED is counted, and never a case.
+    let cases = codes::CODES.iter().filter(|code| code.name != "DUPLICATE_DROPPED");
+    let without: Vec<_> = cases.filter(|code| !advised.contains(code.name)).collect();
+    assert!(without.is_empty(), "{without:?}");
 }
 
 fn small_day() -> (Summary, usize) {
@@ -276,7 +326,9 @@ fn small_day() -> (Summary, usize) {
 fn the_same_seed_gives_the_same_day_with_something_of_everything() {
     let (summary, delivered) = small_day();
     assert_eq!((&summary, delivered), (&small_day().0, delivered));
-    assert_eq!(summary.inputs.notifications + summary.inputs.counts, delivered);
+    let inputs = &summary.inputs;
+    assert_eq!(inputs.notifications + inputs.counts + inputs.statuses, delivered);
+    assert!(summary.payments.count > 40 && !summary.payments.captured.is_empty());
     assert!(summary.inputs.repeated > 0);
     assert_eq!(summary.orders.placed, 40);
     assert!(summary.orders.completed > 0 && summary.orders.cancelled > 0);

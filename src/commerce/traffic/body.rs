@@ -4,8 +4,9 @@ use aplomb_state::ids::Timestamp;
 
 use super::{
     catalog::{Entry, Mode},
-    fact::{Change, Fact, Line, Order, Resource},
-    json::{Id, Json},
+    fact::{Change, Fact, Line, Order, Resource, Shipped},
+    json::Json,
+    payment, returns,
 };
 
 const TAX_PER_CENT: i64 = 19;
@@ -68,17 +69,55 @@ pub(super) fn write(json: &mut Json, fact: &Fact) {
             json.text("shipmentState", to);
             json.text("oldShipmentState", from);
         }
-        (Change::Delivery { id, number, items }, _) => {
-            delivery(json, *id, *number, items, fact.at);
+        (Change::Delivery(shipped) | Change::DeliveryRemoved(shipped), _) => {
+            delivery(json, shipped, fact.at);
         }
+        (Change::Parcel { id, of }, _) => {
+            delivery(json, of, fact.at);
+            json.open("parcel");
+            json.id("id", *id);
+            json.time("createdAt", fact.at);
+            json.open("trackingData");
+            json.format("trackingId", format_args!("TR-{id}"));
+            json.text("carrier", "DHL");
+            json.close();
+            json.close();
+        }
+        (Change::Workflow { to }, _) => {
+            json.open("state");
+            json.text("typeId", "state");
+            json.text("id", to.id());
+            json.close();
+            json.raw(r#""force":false"#);
+        }
+        (Change::LineAdded { line: edited, added }, _) => {
+            json.open("lineItem");
+            line(json, edited, fact.at);
+            json.close();
+            json.number("addedQuantity", *added);
+        }
+        (Change::LineRemoved { line: edited, removed }, _) => {
+            json.id("lineItemId", edited.id);
+            json.number("removedQuantity", *removed);
+            json.number("newQuantity", edited.quantity);
+            json.raw(r#""newState":[]"#);
+            json.money("newTotalPrice", edited.total_cents());
+        }
+        (Change::Returned(returned), _) => returns::added(json, returned, fact.at),
+        (Change::BackInStock { item }, _) => returns::back_in_stock(json, *item),
+        (Change::PaymentCreated(first), Resource::Payment(paid)) => {
+            payment::created(json, paid, first, fact.at);
+        }
+        (Change::Transaction(added), _) => payment::transaction(json, added, fact.at),
         (Change::Unknown, _) => json.number("points", 120),
         _ => {}
     }
 }
 
-fn delivery(json: &mut Json, id: Id, number: usize, items: &[(Id, i64)], at: Timestamp) {
+fn delivery(json: &mut Json, shipped: &Shipped, at: Timestamp) {
+    let Shipped { id, number, items } = shipped;
     json.open("delivery");
-    json.id("id", id);
+    json.id("id", *id);
     json.format("key", format_args!("delivery-{number}"));
     json.time("createdAt", at);
     json.open_list("items");
@@ -132,12 +171,17 @@ fn order(json: &mut Json, order: &Order, version: u64) {
     let total = order.total_cents();
     json.money("totalPrice", total);
     taxed(json, "taxedPrice", total);
-    json.text("inventoryMode", Mode::ReserveOnOrder.as_str());
+    let edited = order.lines.iter().all(|line| line.entry.product.mode == Mode::None);
+    let mode = if edited { Mode::None } else { Mode::ReserveOnOrder };
+    json.text("inventoryMode", mode.as_str());
     address(json, "billingAddress");
     address(json, "shippingAddress");
     shipping(json);
     json.raw(ORDER_TAIL);
     json.reference("cart", "cart", order.cart);
+    if let Some(payment) = order.payment {
+        payment::info(json, payment);
+    }
     json.text("orderState", "Open");
     json.text("paymentState", "Pending");
     json.text("shipmentState", "Pending");

@@ -35,6 +35,8 @@ pub(super) struct Product {
 pub(super) enum Mode {
     ReserveOnOrder,
     TrackOnly,
+    /// commercetools does not look at stock, and such orders can be edited.
+    None,
 }
 
 /// An inventory entry: a product at a channel.
@@ -118,6 +120,7 @@ impl Mode {
         match self {
             Self::ReserveOnOrder => "ReserveOnOrder",
             Self::TrackOnly => "TrackOnly",
+            Self::None => "None",
         }
     }
 }

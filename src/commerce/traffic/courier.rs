@@ -6,9 +6,10 @@ use aplomb_state::ids::Timestamp;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use super::{
-    Delivery, NOTIFICATIONS, WAREHOUSE,
+    Delivery, NOTIFICATIONS, ORDER_MANAGEMENT, WAREHOUSE,
     fact::{Count, CountKind, Fact},
     json::Id,
+    management::{self, Status},
     notification::{self, Bad, Form},
     queue::Queue,
     stock,
@@ -43,6 +44,7 @@ enum Parcel {
     Count(Count),
     Complete { batch: u64, count: usize, as_of: Timestamp },
     CountWithoutSku(Timestamp),
+    Status(Status),
 }
 
 /// What becomes of one fact.
@@ -91,6 +93,10 @@ impl Courier {
                 warehouse(None, stock::complete(batch, count, as_of))
             }
             Parcel::CountWithoutSku(as_of) => warehouse(None, stock::without_sku(as_of)),
+            Parcel::Status(said) => {
+                let (key, value) = (said.number.to_string(), management::render(&said));
+                Delivery { topic: ORDER_MANAGEMENT, key: Some(key.into()), value, timestamp }
+            }
         })
     }
 
@@ -136,10 +142,14 @@ impl Courier {
         self.parcels.push(at, Parcel::SubscriptionTest(subscription, at));
     }
 
+    pub fn report(&mut self, said: Status) {
+        self.parcels.push(said.as_of.plus_ms(2_000), Parcel::Status(said));
+    }
+
     pub fn count(&mut self, count: Count) {
         let transit_ms = match count.kind {
             CountKind::Snapshot { .. } => 3_000,
-            CountKind::Receipt { .. } => 800,
+            CountKind::Receipt { .. } | CountKind::Restock { .. } => 800,
         };
         self.parcels.push(count.as_of.plus_ms(transit_ms), Parcel::Count(count));
     }

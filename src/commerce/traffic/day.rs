@@ -8,7 +8,7 @@ use super::{
     courier::{Courier, Manners},
     life::{MISHAPS, Story},
     notification::Bad,
-    world::{Event, Shop, Stock, World},
+    world::{Event, Scope, Shop, Stock, World},
 };
 
 /// 2026-03-02T00:00:00Z, a Monday.
@@ -29,6 +29,12 @@ const LAUNCH: usize = ORDINARY;
 const GIFT_BOX: usize = ORDINARY + 1;
 /// Made to order: beyond the stock there is a date.
 const MADE_TO_ORDER: usize = ORDINARY + 2;
+/// Sold without a look at stock, so that its orders can be edited.
+const ENGRAVING: usize = ORDINARY + 3;
+/// An integration overstates it over noon.
+const OVERSTATED: usize = 0;
+/// The warehouse does not find it in the evening.
+const NOT_FOUND: usize = 9;
 /// The warehouse counts these wrong: until it counts again, and for good.
 const MISCOUNTED: usize = 2;
 const MISCOUNTED_FOR_GOOD: usize = 5;
@@ -50,6 +56,8 @@ pub(super) fn begin(day: &Day) -> (World, Courier) {
         per_mille,
     };
     let shop = Shop {
+        scope: Scope::Whole,
+        editable: Some(ENGRAVING),
         popularity,
         lines: [1, 3],
         featured: vec![
@@ -90,6 +98,7 @@ fn stocks(orders: i64, popularity: &Popularity, rng: &mut SmallRng) -> Vec<Stock
         let (sku, name) = (sku.to_owned(), name.to_owned());
         Product { sku, name, slug, mode, restockable_in_days, ..plain }
     };
+    let engraved = special("ENGRAVED-TAG", "Engraved Tag", Mode::None, None, 1_990, rng);
     // (product, channel, stock): each is asked for more than there is.
     let specials = [
         (special("RUNNER-X-LTD", "Runner X Limited", Mode::TrackOnly, None, 18_990, rng), 9),
@@ -101,6 +110,8 @@ fn stocks(orders: i64, popularity: &Popularity, rng: &mut SmallRng) -> Vec<Stock
         let entry = catalog::entry(product, Channel::Berlin, place, rng);
         stocks.push(Stock::new(entry, orders * per_cent / 100));
     }
+    let place = stocks.len();
+    stocks.push(Stock::new(catalog::entry(engraved, Channel::Berlin, place, rng), 500));
     stocks
 }
 
@@ -116,7 +127,8 @@ fn script(world: &mut World, orders: i64) {
         world.events.push(at, Event::PlaceOrder);
     }
     for (batch, at) in (1..).zip(5..=23) {
-        world.events.push(hour(at), Event::Snapshot { batch });
+        let without = (19..22).contains(&at).then_some(NOT_FOUND);
+        world.events.push(hour(at), Event::Snapshot { batch, without });
     }
     let events = [
         (hour(7), Event::Miscount { place: MISCOUNTED, by: -9 }),
@@ -125,6 +137,10 @@ fn script(world: &mut World, orders: i64) {
         (hour(8), Event::Receipt { place: 0, quantity: 20 }),
         (hour(15), Event::Receipt { place: GIFT_BOX, quantity: orders / 4 + 10 }),
         (hour(16), Event::Receipt { place: LAUNCH, quantity: orders / 80 + 1 }),
+        (hour(12), Event::Overstate { place: OVERSTATED }),
+        (hour(14), Event::Restate { place: OVERSTATED }),
+        (hour(10), Event::OrphanPayment),
+        (hour(8), Event::Phantom),
         (hour(9), Event::Spoil(Bad::Truncated)),
         (hour(11), Event::Spoil(Bad::WithoutResource)),
         (hour(12), Event::Spoil(Bad::UnknownNotificationType)),
@@ -159,7 +175,10 @@ fn story(rng: &mut SmallRng, order: u64, period: u64) -> Story {
         return MISHAPS.get(turn).copied().unwrap_or(Story::Usual);
     }
     match rng.random_range(0..100) {
-        0..80 => Story::Usual,
+        0..74 => Story::Usual,
+        74..77 => Story::Returned,
+        77..79 => Story::Repacked,
+        79 => Story::Edited,
         80..90 => Story::Partial,
         90..97 => Story::Cancelled,
         _ => Story::PaymentRetried,

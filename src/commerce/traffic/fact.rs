@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use aplomb_state::ids::Timestamp;
 
-use super::{catalog::Entry, json::Id};
+use super::{
+    catalog::Entry,
+    json::Id,
+    payment::{Payment, Transaction},
+    returns::Returned,
+};
 
 /// A change of one resource.
 #[derive(Debug)]
@@ -23,6 +28,7 @@ pub(super) struct Fact {
 pub(super) enum Resource {
     Order(Arc<Order>),
     Entry(Arc<Entry>),
+    Payment(Arc<Payment>),
 }
 
 #[derive(Debug)]
@@ -40,12 +46,31 @@ pub(super) enum Change {
         from: &'static str,
         to: &'static str,
     },
-    /// (line item, quantity)
-    Delivery {
+    Delivery(Shipped),
+    DeliveryRemoved(Shipped),
+    Parcel {
         id: Id,
-        number: usize,
-        items: Vec<(Id, i64)>,
+        of: Shipped,
     },
+    /// By its own workflow, beside the order's state.
+    Workflow {
+        to: Workflow,
+    },
+    /// By an edit: so many units more of a line, or fewer.
+    LineAdded {
+        line: Line,
+        added: i64,
+    },
+    LineRemoved {
+        line: Line,
+        removed: i64,
+    },
+    Returned(Returned),
+    BackInStock {
+        item: Id,
+    },
+    PaymentCreated(Transaction),
+    Transaction(Transaction),
     EntryCreated {
         on_stock: i64,
     },
@@ -59,6 +84,21 @@ pub(super) enum Change {
     Unknown,
 }
 
+#[derive(Clone, Debug)]
+pub(super) struct Shipped {
+    pub id: Id,
+    pub number: usize,
+    /// (line item, quantity)
+    pub items: Vec<(Id, i64)>,
+}
+
+/// States of the shop's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Workflow {
+    Picking,
+    Packed,
+}
+
 #[derive(Debug)]
 pub(super) struct Order {
     pub id: Id,
@@ -67,9 +107,10 @@ pub(super) struct Order {
     pub cart: Id,
     pub placed_at: Timestamp,
     pub lines: Vec<Line>,
+    pub payment: Option<Id>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Line {
     pub id: Id,
     pub entry: Arc<Entry>,
@@ -94,6 +135,12 @@ pub(super) enum CountKind {
     Receipt {
         event: Id,
     },
+    /// Of an order's line: units that came back.
+    Restock {
+        event: Id,
+        number: u64,
+        line: Id,
+    },
 }
 
 impl Order {
@@ -108,7 +155,22 @@ impl Line {
     }
 }
 
+impl Workflow {
+    /// The state's id in commercetools. Its key stands in the rules.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Picking => "2c1b0f6a-7c2e-4b58-9c1e-5d0a6f0b3a11",
+            Self::Packed => "7a5d9e34-1f0c-4d7b-8e2f-0c9b1d2e4f22",
+        }
+    }
+}
+
 impl Change {
+    /// Whether the resource begins with it.
+    pub fn creates(&self) -> bool {
+        matches!(self, Self::OrderCreated | Self::EntryCreated { .. } | Self::PaymentCreated(_))
+    }
+
     /// The `type` of the message. Absent for a silent change.
     pub fn message_type(&self) -> Option<&'static str> {
         Some(match self {
@@ -116,7 +178,16 @@ impl Change {
             Self::OrderState { .. } => "OrderStateChanged",
             Self::PaymentState { .. } => "OrderPaymentStateChanged",
             Self::ShipmentState { .. } => "OrderShipmentStateChanged",
-            Self::Delivery { .. } => "DeliveryAdded",
+            Self::Delivery(_) => "DeliveryAdded",
+            Self::DeliveryRemoved(_) => "DeliveryRemoved",
+            Self::Parcel { .. } => "ParcelAddedToDelivery",
+            Self::Workflow { .. } => "OrderStateTransition",
+            Self::LineAdded { .. } => "OrderLineItemAdded",
+            Self::LineRemoved { .. } => "OrderLineItemRemoved",
+            Self::Returned(_) => "ReturnInfoAdded",
+            Self::BackInStock { .. } => "OrderReturnShipmentStateChanged",
+            Self::PaymentCreated(_) => "PaymentCreated",
+            Self::Transaction(_) => "PaymentTransactionAdded",
             Self::EntryCreated { .. } => "InventoryEntryCreated",
             Self::QuantitySet { .. } => "InventoryEntryQuantitySet",
             Self::Unknown => "OrderLoyaltyPointsGranted",

@@ -4,11 +4,21 @@ use std::{collections::VecDeque, sync::Arc};
 
 use rand::{Rng, rngs::SmallRng};
 
-use super::{courier::Fate, fact::Order};
+use super::{
+    courier::Fate,
+    fact::{Order, Shipped},
+    payment::Account,
+    returns::Returned,
+};
 
 /// An order under way.
 pub(super) struct Life {
     pub order: Arc<Order>,
+    /// Where the shop tells of payments.
+    pub account: Option<Account>,
+    /// The last delivery.
+    pub delivered: Option<Shipped>,
+    pub returned: Option<Returned>,
     pub sequence: u64,
     pub version: u64,
     pub order_state: &'static str,
@@ -42,6 +52,20 @@ pub(super) enum Act {
     Ship(Portion),
     /// What was not shipped goes back on stock in commercetools.
     GiveBack,
+    /// The order is paid by its state, and by less than its total.
+    PaidShort,
+    /// The last delivery is taken back.
+    TakeBack,
+    Parcel,
+    /// A unit more of the first line, and one fewer.
+    AddUnit,
+    RemoveUnit,
+    /// Units of the first line come back.
+    Return(Amount),
+    BackInStock,
+    Refund(Repaid),
+    /// The order management alone says so.
+    Management(&'static str),
     /// An update without a message.
     Silent,
     Unknown,
@@ -51,7 +75,26 @@ pub(super) enum Act {
 pub(super) enum Portion {
     Half,
     Rest,
+    /// All but one unit.
+    Short,
     /// One unit more than ordered.
+    TooMuch,
+}
+
+/// How many units come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Amount {
+    One,
+    MoreThanShipped,
+}
+
+/// How much money is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repaid {
+    /// For what came back.
+    Returned,
+    HalfOfReturned,
+    /// The whole order's price and that of what came back.
     TooMuch,
 }
 
@@ -61,6 +104,12 @@ pub(super) enum Story {
     Partial,
     Cancelled,
     PaymentRetried,
+    /// A unit comes back, and the money for it is given back.
+    Returned,
+    /// An edit adds a unit, another takes it away again.
+    Edited,
+    /// A parcel is packed anew.
+    Repacked,
     /// Complete without having been confirmed.
     SkippedConfirmation,
     ResurrectedAfterCancel,
@@ -77,10 +126,19 @@ pub(super) enum Story {
     TooLarge,
     UnknownMessage,
     SilentUpdate,
+    CapturedShort,
+    RefundedWrong,
+    RefundedTooMuch,
+    ReturnedTooMuch,
+    ShippedShort,
+    /// The order management cancels, and commercetools does not hear of it.
+    CancelledElsewhere,
 }
 
 /// What goes wrong, in turn.
-pub(super) const MISHAPS: [Story; 13] = [
+pub(super) const MISHAPS: [Story; 19] = [
+    Story::CapturedShort,
+    Story::CancelledElsewhere,
     Story::ShippedUnpaid,
     Story::GapStays,
     Story::CancelledAfterShip,
@@ -94,19 +152,11 @@ pub(super) const MISHAPS: [Story; 13] = [
     Story::SkippedConfirmation,
     Story::UnknownMessage,
     Story::SilentUpdate,
+    Story::RefundedWrong,
+    Story::ShippedShort,
+    Story::RefundedTooMuch,
+    Story::ReturnedTooMuch,
 ];
-
-const PAID: (Act, [i64; 2]) = (Act::Payment("Paid"), [1, 8]);
-const CONFIRMED: (Act, [i64; 2]) = (Act::Order("Confirmed"), [2, 10]);
-const READY: (Act, [i64; 2]) = (Act::Shipment("Ready"), [15, 60]);
-const SHIP: (Act, [i64; 2]) = (Act::Ship(Portion::Rest), [10, 60]);
-const SHIPPED: (Act, [i64; 2]) = (Act::Shipment("Shipped"), [1, 2]);
-const DELIVERED: (Act, [i64; 2]) = (Act::Shipment("Delivered"), [90, 240]);
-const COMPLETE: (Act, [i64; 2]) = (Act::Order("Complete"), [5, 30]);
-const CANCELLED: (Act, [i64; 2]) = (Act::Order("Cancelled"), [3, 40]);
-const GIVE_BACK: (Act, [i64; 2]) = (Act::GiveBack, [1, 4]);
-const SHIP_HALF: (Act, [i64; 2]) = (Act::Ship(Portion::Half), [10, 60]);
-const PARTIAL: (Act, [i64; 2]) = (Act::Shipment("Partial"), [1, 2]);
 
 impl Story {
     pub fn is_mishap(self) -> bool {
@@ -142,62 +192,18 @@ impl Story {
         }
         steps
     }
+}
 
-    fn acts(self) -> &'static [(Act, [i64; 2])] {
+impl Repaid {
+    pub fn cents(self, life: &Life) -> i64 {
+        let (Some(line), Some(returned)) = (life.order.lines.first(), life.returned) else {
+            return 0;
+        };
+        let worth = line.entry.product.cents * returned.quantity;
         match self {
-            // Nobody prepares an order whose lines did not come.
-            Self::TooLarge => &[PAID, CONFIRMED],
-            Self::Usual | Self::GapHeals | Self::GapStays => {
-                &[PAID, CONFIRMED, READY, SHIP, SHIPPED, DELIVERED, COMPLETE]
-            }
-            Self::Partial => {
-                &[PAID, CONFIRMED, READY, SHIP_HALF, PARTIAL, SHIP, SHIPPED, DELIVERED, COMPLETE]
-            }
-            Self::Cancelled => &[PAID, CANCELLED, GIVE_BACK, (Act::Payment("CreditOwed"), [5, 30])],
-            Self::PaymentRetried => &[
-                (Act::Payment("Failed"), [1, 3]),
-                (Act::Payment("Pending"), [1, 5]),
-                PAID,
-                CONFIRMED,
-                READY,
-                SHIP,
-                SHIPPED,
-                DELIVERED,
-                COMPLETE,
-            ],
-            Self::SkippedConfirmation => &[PAID, READY, SHIP, SHIPPED, DELIVERED, COMPLETE],
-            Self::ResurrectedAfterCancel => &[PAID, CANCELLED, GIVE_BACK, CONFIRMED],
-            Self::JumpedToDelivered => &[PAID, CONFIRMED, DELIVERED],
-            Self::ShippedUnpaid => {
-                &[(Act::Payment("Failed"), [1, 3]), CONFIRMED, READY, SHIP, SHIPPED]
-            }
-            Self::CompleteUnshipped => &[PAID, CONFIRMED, COMPLETE],
-            Self::CancelledAfterShip => {
-                &[PAID, CONFIRMED, READY, SHIP_HALF, PARTIAL, CANCELLED, GIVE_BACK]
-            }
-            Self::Overdelivered => &[
-                PAID,
-                CONFIRMED,
-                READY,
-                (Act::Ship(Portion::TooMuch), [10, 60]),
-                SHIPPED,
-                DELIVERED,
-                COMPLETE,
-            ],
-            Self::NotPutBack => &[PAID, CANCELLED],
-            Self::UnknownMessage => &[
-                PAID,
-                CONFIRMED,
-                (Act::Unknown, [1, 2]),
-                READY,
-                SHIP,
-                SHIPPED,
-                DELIVERED,
-                COMPLETE,
-            ],
-            Self::SilentUpdate => {
-                &[PAID, CONFIRMED, (Act::Silent, [1, 2]), READY, SHIP, SHIPPED, DELIVERED, COMPLETE]
-            }
+            Self::Returned => worth,
+            Self::HalfOfReturned => worth / 2,
+            Self::TooMuch => life.order.total_cents() + worth,
         }
     }
 }
@@ -209,6 +215,7 @@ impl Portion {
         match self {
             Self::Half => (left + 1) / 2,
             Self::Rest => left,
+            Self::Short => (left - i64::from(first)).max(0),
             Self::TooMuch => left + i64::from(first),
         }
     }

@@ -7,7 +7,7 @@ use super::{
     catalog::{self, Mode, Popularity},
     courier::{Courier, Manners},
     life::Story,
-    world::{Event, Shop, Stock, World},
+    world::{Event, Scope, Shop, Stock, World},
 };
 
 /// About eight messages an order, 1.2 KB in the mean. Entries are created first.
@@ -55,6 +55,8 @@ pub(super) fn begin(load: &Load) -> (World, Courier) {
         Stock::new(entry, if plenty { 1_000_000 } else { 200 })
     });
     let shop = Shop {
+        scope: Scope::OrdersAndStock,
+        editable: None,
         popularity: Popularity::new(skus),
         lines: [2, 2],
         featured: Vec::new(),

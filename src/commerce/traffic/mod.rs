@@ -7,6 +7,7 @@
 //! [`Traffic::day`] is one eventful day for the demo, [`Traffic::load`] a steady stream for fault
 //! tests and benches.
 
+mod acts;
 mod body;
 mod catalog;
 mod courier;
@@ -15,9 +16,13 @@ mod fact;
 mod json;
 mod life;
 mod load;
+mod management;
 mod notification;
+mod payment;
 mod queue;
+mod returns;
 mod stock;
+mod stories;
 #[cfg(test)]
 mod test;
 mod world;
@@ -35,6 +40,9 @@ pub const NOTIFICATIONS: &str = "commercetools.notifications.v1";
 pub const WAREHOUSE: &str = "sor.wms.stock.v1";
 /// How the warehouse signs its records.
 pub const WAREHOUSE_SYSTEM: &str = "wms";
+
+pub const ORDER_MANAGEMENT: &str = "sor.oms.order.v1";
+pub const ORDER_MANAGEMENT_SYSTEM: &str = "oms";
 
 /// One external record.
 #[derive(Clone, Debug, PartialEq, Eq)]

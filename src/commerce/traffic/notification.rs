@@ -112,6 +112,7 @@ fn cloud_event(json: &mut Json, fact: &Fact, message_type: &str) {
     let (type_id, plural) = match fact.resource {
         Resource::Order(_) => ("order", "orders"),
         Resource::Entry(_) => ("inventory-entry", "inventory"),
+        Resource::Payment(_) => ("payment", "payments"),
     };
     json.id("id", fact.id);
     json.format("source", format_args!("/{PROJECT}/{plural}"));
@@ -128,7 +129,7 @@ fn cloud_event(json: &mut Json, fact: &Fact, message_type: &str) {
 }
 
 fn change(json: &mut Json, fact: &Fact) {
-    let created = matches!(fact.change, Change::OrderCreated | Change::EntryCreated { .. });
+    let created = fact.change.creates();
     let kind = if created { "ResourceCreated" } else { "ResourceUpdated" };
     json.text("notificationType", kind);
     json.text("projectKey", PROJECT);
@@ -159,7 +160,7 @@ fn envelope(json: &mut Json, fact: &Fact, project: &str) {
     json.time("createdAt", fact.at);
     json.time("lastModifiedAt", fact.at);
     let client = match fact.change {
-        Change::OrderCreated | Change::EntryCreated { .. } => BY_THE_SHOP,
+        _ if fact.change.creates() => BY_THE_SHOP,
         Change::OrderState { .. } => BY_ORDER_MANAGEMENT,
         _ => return,
     };
@@ -170,6 +171,7 @@ fn resource(json: &mut Json, fact: &Fact) {
     let type_id = match fact.resource {
         Resource::Order(_) => "order",
         Resource::Entry(_) => "inventory-entry",
+        Resource::Payment(_) => "payment",
     };
     json.reference("resource", type_id, resource_id(fact));
 }
@@ -178,6 +180,7 @@ fn resource_id(fact: &Fact) -> Id {
     match &fact.resource {
         Resource::Order(order) => order.id,
         Resource::Entry(entry) => entry.id,
+        Resource::Payment(payment) => payment.id,
     }
 }
 
@@ -190,6 +193,9 @@ fn identifiers(json: &mut Json, fact: &Fact) {
         Resource::Entry(entry) => {
             let (sku, channel) = (&entry.product.sku, entry.channel.key());
             json.format("key", format_args!("{sku}_{channel}"));
+        }
+        Resource::Payment(payment) => {
+            json.format("key", format_args!("pay-{}", payment.number));
         }
     }
     json.close();

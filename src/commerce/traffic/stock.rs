@@ -26,11 +26,20 @@ pub(super) fn render(count: &Count) -> Vec<u8> {
             json.id("eventId", event);
             "receipt"
         }
+        CountKind::Restock { event, .. } => {
+            json.text("kind", "delta");
+            json.id("eventId", event);
+            "restock"
+        }
     };
     json.open("value");
     json.text("location", count.entry.channel.warehouse_name());
     json.number("quantity", count.quantity);
     json.text("reason", reason);
+    if let CountKind::Restock { number, line, .. } = count.kind {
+        json.format("orderNumber", format_args!("EU-{number}"));
+        json.id("lineItemId", line);
+    }
     json.close();
     json.finish()
 }

@@ -145,6 +145,19 @@ fn a_day_shows_everything_the_demo_tells_of() {
         "\"Cancelled\"",
         "\"Partial\"",
         "\"Backorder\"",
+        "\"DeliveryRemoved\"",
+        "\"ParcelAddedToDelivery\"",
+        "\"OrderStateTransition\"",
+        "\"OrderLineItemAdded\"",
+        "\"OrderLineItemRemoved\"",
+        "\"ReturnInfoAdded\"",
+        "\"BackInStock\"",
+        "\"PaymentCreated\"",
+        "\"PaymentTransactionAdded\"",
+        "\"Refund\"",
+        "\"paymentInfo\"",
+        "\"reason\":\"restock\"",
+        "\"status\":\"RELEASED\"",
     ] {
         assert!(text.iter().any(|text| text.contains(expected)), "{expected}");
     }

@@ -10,8 +10,10 @@ use super::{
     courier::{Courier, Fate},
     fact::{Change, Count, CountKind, Fact, Line, Order, Resource},
     json::Id,
-    life::{Act, Life, Part, Portion, Step, Story},
+    life::{Life, Part, Story},
+    management::Status,
     notification::Bad,
+    payment::Payment,
     queue::Queue,
 };
 
@@ -34,6 +36,8 @@ pub(super) enum Event {
     /// The warehouse counts everything.
     Snapshot {
         batch: u64,
+        /// It does not find this one.
+        without: Option<usize>,
     },
     Receipt {
         place: usize,
@@ -49,6 +53,18 @@ pub(super) enum Event {
         place: usize,
         by: i64,
     },
+    /// An integration writes what lies there into commercetools, as if no order had any of it.
+    Overstate {
+        place: usize,
+    },
+    /// Somebody mends that.
+    Restate {
+        place: usize,
+    },
+    /// Money without an order.
+    OrphanPayment,
+    /// The order management has an order that commercetools does not have.
+    Phantom,
     Spoil(Bad),
     CountWithoutSku,
 }
@@ -65,12 +81,14 @@ pub(super) struct Stock {
     /// `quantityOnStock` in commercetools.
     pub platform: i64,
     pub miscount: i64,
+    pub overstated: i64,
     pub sequence: u64,
     pub version: u64,
 }
 
 /// What kind of shop it is.
 pub(super) struct Shop {
+    pub scope: Scope,
     pub popularity: Popularity,
     pub lines: [usize; 2],
     pub featured: Vec<Featured>,
@@ -79,25 +97,46 @@ pub(super) struct Shop {
     /// The pause to the next order. Absent: orders are events of their own.
     pub pause_ms: Option<i64>,
     pub orders: u64,
+    /// What edited orders are of.
+    pub editable: Option<usize>,
     /// Nothing happens to orders from here on.
     pub closes_at: Timestamp,
+}
+
+/// What is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    OrdersAndStock,
+    /// Payments, the shop's own workflow and the order management as well.
+    Whole,
 }
 
 /// What happens to the n-th order.
 type StoryTeller = dyn Fn(&mut SmallRng, u64) -> Story + Send;
 
 const FIRST_ORDER: u64 = 100_001;
+const PHANTOM_ORDER: u64 = 999_999;
 
 // === impl Stock ===
 
 impl Stock {
     pub fn new(entry: Arc<Entry>, quantity: i64) -> Self {
         let [physical, free, platform] = [quantity; 3];
-        Self { entry, physical, free, short: 0, platform, miscount: 0, sequence: 0, version: 0 }
+        Self {
+            entry,
+            physical,
+            free,
+            short: 0,
+            platform,
+            miscount: 0,
+            overstated: 0,
+            sequence: 0,
+            version: 0,
+        }
     }
 
     /// Units that come go to the orders that wait, which are not shipped on the same day.
-    fn give(&mut self, quantity: i64) {
+    pub fn give(&mut self, quantity: i64) {
         let filled = quantity.min(self.short);
         self.short -= filled;
         self.free += quantity - filled;
@@ -113,14 +152,17 @@ impl Stock {
     /// `None`: commercetools would not sell it.
     fn order(&mut self, quantity: i64) -> Option<i64> {
         let product = &self.entry.product;
-        let sells_short = product.mode == Mode::TrackOnly || product.restockable_in_days.is_some();
+        let sells_short =
+            product.mode != Mode::ReserveOnOrder || product.restockable_in_days.is_some();
         if quantity > self.free && !sells_short {
             return None;
         }
         let reserved = quantity.min(self.free).max(0);
         self.free -= reserved;
         self.short += quantity - reserved;
-        self.platform -= quantity;
+        if product.mode != Mode::None {
+            self.platform -= quantity;
+        }
         // An order changes the entry without a message.
         self.version += 1;
         Some(reserved)
@@ -130,7 +172,7 @@ impl Stock {
 // === impl Life ===
 
 impl Life {
-    fn fact(&mut self, at: Timestamp, id: Id, change: Change) -> Fact {
+    pub fn fact(&mut self, at: Timestamp, id: Id, change: Change) -> Fact {
         self.version += 1;
         if change.message_type().is_some() {
             self.sequence += 1;
@@ -139,12 +181,18 @@ impl Life {
         Fact { resource, id, sequence: self.sequence, version: self.version, at, change }
     }
 
-    fn ordered(&self) -> i64 {
+    pub fn ordered(&self) -> i64 {
         self.order.lines.iter().map(|line| line.quantity).sum()
     }
 
-    fn shipped(&self) -> i64 {
+    pub fn shipped(&self) -> i64 {
         self.parts.iter().map(|part| part.shipped).sum()
+    }
+
+    /// Its first line with so many units on top.
+    pub fn edited(&self, on_top: i64) -> Option<Line> {
+        let line = self.order.lines.first()?;
+        Some(Line { quantity: line.quantity + on_top, ..line.clone() })
     }
 }
 
@@ -167,13 +215,28 @@ impl World {
             Event::Create { place } => self.create(at, place, courier),
             Event::PlaceOrder => self.place_order(at, courier),
             Event::Live(life) => self.live(at, life, courier),
-            Event::Snapshot { batch } => self.snapshot(at, batch, courier),
+            Event::Snapshot { batch, without } => self.snapshot(at, batch, without, courier),
             Event::Receipt { place, quantity } => self.receipt(at, place, quantity, courier),
             Event::Restock { place, quantity } => self.restock(at, place, quantity, courier),
             Event::Miscount { place, by } => {
                 if let Some(stock) = self.stocks.get_mut(place) {
                     stock.miscount = by;
                 }
+            }
+            Event::Overstate { place } => {
+                let Some(stock) = self.stocks.get_mut(place) else { return };
+                stock.overstated = (stock.physical - stock.platform).max(0);
+                let by = stock.overstated;
+                self.restock(at, place, by, courier);
+            }
+            Event::Restate { place } => {
+                let by = self.stocks.get(place).map_or(0, |stock| stock.overstated);
+                self.restock(at, place, -by, courier);
+            }
+            Event::OrphanPayment => self.take_for_nothing(at, 5_990, courier),
+            Event::Phantom => {
+                let (number, status) = (PHANTOM_ORDER, "RELEASED");
+                courier.report(Status { number, status, as_of: at });
             }
             Event::Spoil(bad) => {
                 let order = Arc::new(self.order(at, Vec::new()));
@@ -216,9 +279,18 @@ impl World {
         story: Story,
         courier: &mut Courier,
     ) {
-        let order = Arc::new(self.order(at, lines));
+        let mut order = self.order(at, lines);
+        let account = (self.shop.scope == Scope::Whole).then(|| {
+            let (number, cents) = (order.number, order.total_cents());
+            let payment = Payment { id: self.id(), number, cents };
+            self.authorise(at, payment, courier)
+        });
+        order.payment = account.as_ref().map(|account| account.payment.id);
         let mut life = Box::new(Life {
-            order,
+            order: Arc::new(order),
+            account,
+            delivered: None,
+            returned: None,
             sequence: 0,
             version: 0,
             order_state: "Open",
@@ -236,6 +308,10 @@ impl World {
     fn choose_lines(&mut self, at: Timestamp, story: Story) -> (Vec<Line>, Vec<Part>) {
         let [least, most] = self.shop.lines;
         let count = self.rng.random_range(least..=most);
+        let edited = self.shop.editable.filter(|_| story == Story::Edited);
+        if let Some(place) = edited {
+            return self.take(&[place]);
+        }
         let mut places = Vec::with_capacity(count + 1);
         for featured in &self.shop.featured {
             // A mishap is to be seen to its end: it does not wait for what is sold out.
@@ -252,9 +328,14 @@ impl World {
             }
             places.push(place);
         }
+        self.take(&places)
+    }
+
+    /// A line of each, where commercetools would sell it.
+    fn take(&mut self, places: &[usize]) -> (Vec<Line>, Vec<Part>) {
         let mut lines = Vec::with_capacity(places.len());
         let mut parts = Vec::with_capacity(places.len());
-        for place in places {
+        for &place in places {
             let id = self.id();
             let quantity = if self.rng.random_range(0..10) < 7 { 1 } else { 2 };
             let Some(stock) = self.stocks.get_mut(place) else { continue };
@@ -267,7 +348,8 @@ impl World {
 
     fn order(&mut self, placed_at: Timestamp, lines: Vec<Line>) -> Order {
         let number = FIRST_ORDER + self.placed;
-        Order { id: self.id(), number, customer: self.id(), cart: self.id(), placed_at, lines }
+        let (id, customer, cart) = (self.id(), self.id(), self.id());
+        Order { id, number, customer, cart, placed_at, lines, payment: None }
     }
 
     fn go_on(&mut self, at: Timestamp, life: Box<Life>) {
@@ -283,93 +365,30 @@ impl World {
             if let Some(change) = self.act(at, &mut life, step.act, courier) {
                 let id = self.id();
                 courier.tell(life.fact(at, id, change), step.fate);
+                self.follow_up(at, &mut life, step.act, courier);
             }
             self.go_on(at, life);
         }
     }
 
-    fn act(
+    fn snapshot(
         &mut self,
         at: Timestamp,
-        life: &mut Life,
-        act: Act,
+        batch: u64,
+        without: Option<usize>,
         courier: &mut Courier,
-    ) -> Option<Change> {
-        Some(match act {
-            Act::Order(to) => {
-                if to == "Cancelled" {
-                    self.set_free(life);
-                }
-                Change::OrderState { from: std::mem::replace(&mut life.order_state, to), to }
-            }
-            Act::Payment(to) => {
-                Change::PaymentState { from: std::mem::replace(&mut life.payment_state, to), to }
-            }
-            Act::Shipment(to) => {
-                Change::ShipmentState { from: std::mem::replace(&mut life.shipment_state, to), to }
-            }
-            Act::Ship(portion) => return self.ship(life, portion),
-            Act::GiveBack => {
-                for (line, part) in life.order.lines.iter().zip(&life.parts) {
-                    let quantity = (line.quantity - part.shipped).max(0);
-                    self.restock(at, line.entry.place, quantity, courier);
-                }
-                return None;
-            }
-            Act::Silent => Change::Silent,
-            Act::Unknown => Change::Unknown,
-        })
-    }
-
-    fn set_free(&mut self, life: &Life) {
-        for (line, part) in life.order.lines.iter().zip(&life.parts) {
-            if let Some(stock) = self.stocks.get_mut(line.entry.place) {
-                stock.short = (stock.short - (line.quantity - part.reserved)).max(0);
-                stock.give((part.reserved - part.shipped).max(0));
-            }
-        }
-    }
-
-    fn ship(&mut self, life: &mut Life, portion: Portion) -> Option<Change> {
-        let mut items = Vec::new();
-        let mut first = true;
-        for (line, part) in life.order.lines.iter().zip(&mut life.parts) {
-            let quantity = portion.of(*part, first);
-            if quantity == 0 {
+    ) {
+        let mut counted = 0;
+        for stock in &self.stocks {
+            if without == Some(stock.entry.place) {
                 continue;
             }
-            first = false;
-            part.shipped += quantity;
-            items.push((line.id, quantity));
-            if let Some(stock) = self.stocks.get_mut(line.entry.place) {
-                // NOTE: a unit beyond the order is not taken from the books (case 24), so that
-                // the warehouse's next count tells of it.
-                stock.physical -= quantity;
-            }
-        }
-        if portion != Portion::Half && life.shipped() < life.ordered() {
-            // The rest is not there: the order waits for it.
-            let to = if life.shipped() == 0 { "Backorder" } else { "Partial" };
-            let step = Step { after_ms: 60_000, act: Act::Shipment(to), fate: Fate::Usual };
-            life.steps.clear();
-            if life.shipment_state != to {
-                life.steps.push_back(step);
-            }
-        }
-        if items.is_empty() {
-            return None;
-        }
-        life.deliveries += 1;
-        Some(Change::Delivery { id: self.id(), number: life.deliveries, items })
-    }
-
-    fn snapshot(&mut self, at: Timestamp, batch: u64, courier: &mut Courier) {
-        for stock in &self.stocks {
+            counted += 1;
             let quantity = (stock.physical + stock.miscount).max(0);
             let kind = CountKind::Snapshot { batch };
             courier.count(Count { entry: Arc::clone(&stock.entry), kind, quantity, as_of: at });
         }
-        courier.complete(batch, self.stocks.len(), at);
+        courier.complete(batch, counted, at);
     }
 
     fn receipt(&mut self, at: Timestamp, place: usize, quantity: i64, courier: &mut Courier) {
@@ -381,9 +400,16 @@ impl World {
         self.events.push(at.plus_ms(30_000), Event::Restock { place, quantity });
     }
 
-    fn restock(&mut self, at: Timestamp, place: usize, quantity: i64, courier: &mut Courier) {
+    pub(super) fn restock(
+        &mut self,
+        at: Timestamp,
+        place: usize,
+        quantity: i64,
+        courier: &mut Courier,
+    ) {
         let id = self.id();
-        let Some(stock) = self.stocks.get_mut(place).filter(|_| quantity > 0) else { return };
+        let stock = self.stocks.get_mut(place).filter(|_| quantity != 0);
+        let Some(stock) = stock else { return };
         let old = stock.platform;
         stock.platform += quantity;
         let change = Change::QuantitySet { old, new: stock.platform };

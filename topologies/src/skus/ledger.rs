@@ -361,6 +361,10 @@ impl Unexplained {
         let most = expected + before.since.after_settling + after.since.before_settling;
         let least = expected - before.since.before_settling;
         let units = if (least..=most).contains(&old) { 0 } else { old - expected };
+        if units == 0 && self.units != 0 {
+            // What is told stays as it was found, and what may still explain it.
+            return;
+        }
         let units = self.units + units;
         *self = Self { units, read: old, expected, after: before.as_of, until: after.as_of };
     }
