@@ -9,7 +9,9 @@ use aplomb_state::{
     rejection::Rejection,
     stage::{Inbox, Limits, Stage, StageDefinition},
     store::{KeyValue, StoreDefinition},
-    topology::{Cleanup, Codec, Filter, Item, List, OutputDefinition, StateView, Topology, View},
+    topology::{
+        Cleanup, Codec, Filter, Item, List, OutputDefinition, Rows, StateView, Topology, View,
+    },
 };
 
 /// Words are read from outside and counted by word.
@@ -31,19 +33,17 @@ pub fn topology() -> Topology {
             output("cases.v1", Cleanup::CompactAndDelete { retention_ms: 1_000 }, 4 << 20),
         ],
         views: vec![View { name: "words", stage: "count", key: word_key, render: render_word }],
-        lists: vec![List {
-            name: "words",
-            stage: "count",
-            store: "totals",
-            filters: &[
-                Filter { name: "word", values: &[] },
-                Filter { name: "length", values: &["short", "long"] },
-            ],
-            render: list_word,
-        }],
+        lists: vec![
+            List { name: "words", filters: FILTERS, rows: &[ROWS] },
+            List { name: "pairs", filters: FILTERS, rows: &[ROWS, ROWS] },
+        ],
         settings: |_| Ok(Arc::new(())),
     }
 }
+
+const FILTERS: &[Filter] =
+    &[Filter { name: "word", values: &[] }, Filter { name: "length", values: &["short", "long"] }];
+const ROWS: Rows = Rows { stage: "count", store: "totals", render: list_word };
 
 fn word_key(path: &str) -> Result<Vec<u8>, String> {
     if path.contains('!') {

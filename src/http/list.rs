@@ -1,15 +1,15 @@
-//! `GET /{list}?filter=…`: rows of a store over all tasks of its stage that this process owns.
+//! `GET /{list}?filter=…`: rows of stores over all tasks of their stages that this process owns.
 //!
 //! An answer is bounded twice, by the items it holds and by the rows it looks at; a cursor goes on
 //! where it ended. It names the partitions it cannot know, so that a part is never taken for all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aplomb_state::{
     backend::Snapshot,
     ids::TaskId,
     stage::StageDefinition,
-    topology::{Filter, Item, List, StageState},
+    topology::{Filter, Item, List, Rows, StageState},
 };
 use axum::{
     Json,
@@ -35,14 +35,22 @@ pub(super) struct Wanted {
     /// By the list's filters, in their order.
     pub fields: Vec<Option<String>>,
     pub limit: usize,
-    pub after: Option<(i32, Vec<u8>)>,
+    pub after: Option<Cursor>,
+}
+
+/// Where an answer ended: the place of the rows in the list, the partition and the key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cursor {
+    rows: u8,
+    partition: i32,
+    key: Vec<u8>,
 }
 
 pub(super) struct Page {
     items: Vec<Box<RawValue>>,
-    /// The partition and the key to go on behind.
-    next: Option<(i32, Vec<u8>)>,
-    shown: Vec<i32>,
+    next: Option<Cursor>,
+    /// Partitions of which all was looked at that there is in this process.
+    shown: BTreeSet<i32>,
 }
 
 pub(super) async fn show(
@@ -109,7 +117,7 @@ fn read(filters: &[Filter], mut query: BTreeMap<String, String>) -> Result<Wante
             .ok_or_else(|| format!("limit is {text:?}: expected 1 to {LIMIT_MAX}"))?,
     };
     let after = query.remove("after").map(|text| {
-        cursor_of(&text).ok_or_else(|| format!("after is {text:?}: give `next` of an answer"))
+        Cursor::read(&text).ok_or_else(|| format!("after is {text:?}: give `next` of an answer"))
     });
     let mut fields = Vec::with_capacity(filters.len());
     for filter in filters {
@@ -132,33 +140,40 @@ fn read(filters: &[Filter], mut query: BTreeMap<String, String>) -> Result<Wante
 }
 
 fn look(status: &Status, list: &List, wanted: &Wanted) -> Result<Page, String> {
-    let mut definitions = status.topology().definitions().into_iter();
-    let definition = definitions.find(|definition| definition.name == list.stage);
-    let definition = definition.ok_or_else(|| format!("no stage {}", list.stage))?;
-    let mut page = Page { items: Vec::new(), next: None, shown: Vec::new() };
-    let mut rows = 0;
-    for task in tasks(status, list) {
-        let partition = task.input.partition;
-        let snapshot = status.database().snapshot(&task).map_err(|error| error.to_string())?;
-        let Some(snapshot) = snapshot else { continue };
-        page.shown.push(partition);
-        let from = match &wanted.after {
-            Some((at, _)) if partition < *at => continue,
-            Some((at, key)) if partition == *at => Some(key.clone()),
-            _ => None,
-        };
-        if page.next.is_none() {
-            let task = Looking { list, wanted, definition: &definition, partition };
-            task.through(snapshot.as_ref(), from, &mut page, &mut rows)?;
+    let definitions = status.topology().definitions();
+    let mut page = Page { items: Vec::new(), next: None, shown: BTreeSet::new() };
+    let mut seen = 0;
+    for (place, rows) in (0..).zip(list.rows) {
+        let definition = definitions.iter().find(|definition| definition.name == rows.stage);
+        let definition = definition.ok_or_else(|| format!("no stage {}", rows.stage))?;
+        let mut here = BTreeSet::new();
+        for task in tasks(status, rows) {
+            let partition = task.input.partition;
+            let snapshot = status.database().snapshot(&task).map_err(|error| error.to_string())?;
+            let Some(snapshot) = snapshot else { continue };
+            here.insert(partition);
+            let from = match &wanted.after {
+                Some(after) if (place, partition) < (after.rows, after.partition) => continue,
+                Some(after) if (place, partition) == (after.rows, after.partition) => {
+                    Some(after.key.clone())
+                }
+                _ => None,
+            };
+            if page.next.is_none() {
+                let looking = Looking { rows, wanted, definition, place, partition };
+                looking.through(snapshot.as_ref(), from, &mut page, &mut seen)?;
+            }
         }
+        page.shown = if place == 0 { here } else { &page.shown & &here };
     }
     Ok(page)
 }
 
 struct Looking<'a> {
-    list: &'a List,
+    rows: &'a Rows,
     wanted: &'a Wanted,
     definition: &'a StageDefinition,
+    place: u8,
     partition: i32,
 }
 
@@ -168,24 +183,24 @@ impl Looking<'_> {
         snapshot: &dyn Snapshot,
         mut after: Option<Vec<u8>>,
         page: &mut Page,
-        rows: &mut usize,
+        seen: &mut usize,
     ) -> Result<(), String> {
-        let Looking { list, wanted, definition, partition } = *self;
-        let store = definition.store(list.store).ok_or_else(|| format!("no {}", list.store))?;
+        let Looking { rows, wanted, definition, place, partition } = *self;
+        let store = definition.store(rows.store).ok_or_else(|| format!("no {}", rows.store))?;
         let state = StageState { definition, snapshot };
         loop {
             let found = snapshot.scan(store, &[], after.as_deref(), PAGE);
             let found = found.map_err(|error| error.to_string())?;
             for (key, value) in &found {
-                for item in (list.render)(&state, key, value)? {
+                for item in (rows.render)(&state, key, value)? {
                     if matches(wanted, &item) {
                         let json = RawValue::from_string(item.json);
                         page.items.push(json.map_err(|error| error.to_string())?);
                     }
                 }
-                *rows += 1;
-                if page.items.len() >= wanted.limit || *rows >= ROWS_MAX {
-                    page.next = Some((partition, key.clone()));
+                *seen += 1;
+                if page.items.len() >= wanted.limit || *seen >= ROWS_MAX {
+                    page.next = Some(Cursor { rows: place, partition, key: key.clone() });
                     return Ok(());
                 }
             }
@@ -203,8 +218,8 @@ fn matches(wanted: &Wanted, item: &Item) -> bool {
 }
 
 /// The stage's tasks that this process owns, by partition.
-fn tasks(status: &Status, list: &List) -> Vec<TaskId> {
-    let owned = status.tasks().into_keys().filter(|task| *task.stage == *list.stage);
+fn tasks(status: &Status, rows: &Rows) -> Vec<TaskId> {
+    let owned = status.tasks().into_keys().filter(|task| *task.stage == *rows.stage);
     let mut owned: Vec<TaskId> = owned.collect();
     owned.sort_by_key(|task| task.input.partition);
     owned
@@ -214,7 +229,7 @@ fn answer(shared: &Shared, page: Page) -> Response {
     let all = 0..shared.status.inbox_partitions();
     let elsewhere: Vec<i32> = all.filter(|one| !page.shown.contains(one)).collect();
     let body = json!({
-        "next": page.next.as_ref().map(cursor),
+        "next": page.next.as_ref().map(Cursor::write),
         "partitions": { "shown": page.shown, "elsewhere": elsewhere },
     });
     let rest = body.to_string();
@@ -227,14 +242,20 @@ fn answer(shared: &Shared, page: Page) -> Response {
     }
 }
 
-fn cursor((partition, key): &(i32, Vec<u8>)) -> String {
-    let mut bytes = partition.to_be_bytes().to_vec();
-    bytes.extend_from_slice(key);
-    URL_SAFE_NO_PAD.encode(bytes)
-}
+// === impl Cursor ===
 
-fn cursor_of(text: &str) -> Option<(i32, Vec<u8>)> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-    let (partition, key) = bytes.split_first_chunk::<4>()?;
-    Some((i32::from_be_bytes(*partition), key.to_vec()))
+impl Cursor {
+    fn write(&self) -> String {
+        let mut bytes = vec![self.rows];
+        bytes.extend_from_slice(&self.partition.to_be_bytes());
+        bytes.extend_from_slice(&self.key);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (rows, rest) = bytes.split_first()?;
+        let (partition, key) = rest.split_first_chunk::<4>()?;
+        Some(Self { rows: *rows, partition: i32::from_be_bytes(*partition), key: key.to_vec() })
+    }
 }

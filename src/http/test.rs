@@ -222,6 +222,12 @@ fn a_list_is_filtered_goes_on_where_it_ended_and_names_what_it_cannot_know() {
     assert_eq!(first, r#"["apple","banana","fig"]"#);
     let after = next.as_str().expect("a cursor");
     assert_eq!(items(&format!("/words?limit=3&after={after}")).0, r#"["kiwi"]"#);
+    let (first, next, partitions) = items("/pairs?limit=5");
+    assert_eq!(first, r#"["apple","banana","fig","kiwi","apple"]"#);
+    assert_eq!(partitions, json!({"shown": [own], "elsewhere": [1 - own]}));
+    let after = next.as_str().expect("a cursor");
+    let (rest, next, _) = items(&format!("/pairs?after={after}"));
+    assert_eq!((rest.as_str(), next.is_null()), (r#"["banana","fig","kiwi"]"#, true));
     let rows = [
         ("/words?length=wide", "length is \"wide\": allowed are short, long"),
         ("/words?colour=red", "colour is no filter: there are word, length, limit, after"),

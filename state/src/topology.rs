@@ -63,14 +63,21 @@ pub struct View {
     pub render: Render,
 }
 
-/// What an operator can look through: the rows of one store, over all tasks of a stage.
+/// What an operator can look through.
 #[derive(Clone)]
 pub struct List {
     /// The path segment: `cases` in `/cases?status=open`.
     pub name: &'static str,
+    pub filters: &'static [Filter],
+    /// One after the other.
+    pub rows: &'static [Rows],
+}
+
+/// The rows of one store, over all tasks of a stage.
+#[derive(Clone, Copy)]
+pub struct Rows {
     pub stage: &'static str,
     pub store: &'static str,
-    pub filters: &'static [Filter],
     /// From one row of the store.
     pub render: RenderRow,
 }
@@ -177,11 +184,12 @@ impl Topology {
         for view in self.views.iter().filter(|view| !stages.contains(view.stage)) {
             mistakes.push(format!("view {}: no stage {}", view.name, view.stage));
         }
-        for list in &self.lists {
-            let stage = definitions.iter().find(|stage| stage.name == list.stage);
-            if stage.is_none_or(|stage| stage.store(list.store).is_none()) {
-                let List { name, stage, store, .. } = list;
-                mistakes.push(format!("list {name}: no store {store} in stage {stage}"));
+        for List { name, rows, .. } in &self.lists {
+            for Rows { stage, store, .. } in *rows {
+                let definition = definitions.iter().find(|definition| definition.name == *stage);
+                if definition.is_none_or(|definition| definition.store(store).is_none()) {
+                    mistakes.push(format!("list {name}: no store {store} in stage {stage}"));
+                }
             }
         }
         if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }

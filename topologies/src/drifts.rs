@@ -1,9 +1,23 @@
 //! The records of the drift topics, whichever actor compares, and where their sides come from.
 
-use aplomb_state::record::Trace;
+use aplomb_state::{
+    record::Trace,
+    topology::{Filter, List},
+};
 use serde::{Deserialize, Serialize};
 
-use crate::{messages::skus::Cause, time::Iso};
+use crate::{messages::skus::Cause, resources, skus, time::Iso};
+
+/// `/drifts?status=&kind=&sku=&order=`: what is suspected and open of stock, and open of orders.
+pub fn list() -> List {
+    const FILTERS: &[Filter] = &[
+        Filter { name: "status", values: &["suspect", "open"] },
+        Filter { name: "kind", values: &[] },
+        Filter { name: "sku", values: &[] },
+        Filter { name: "order", values: &[] },
+    ];
+    List { name: "drifts", filters: FILTERS, rows: &[skus::drifts::ROWS, resources::ORDER_DRIFTS] }
+}
 
 /// Where a side's value came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

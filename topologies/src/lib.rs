@@ -64,7 +64,7 @@ pub fn topology() -> Topology {
             skus::view::view(),
             cases::view(),
         ],
-        lists: vec![cases::list(), skus::drifts::list()],
+        lists: vec![cases::list(), drifts::list()],
         settings: parse_settings,
     }
 }

@@ -9,7 +9,7 @@ use aplomb_state::{
     rejection::Rejection,
     stage::{Inbox, Limits, Stage, StageDefinition},
     store::{Expiring, KeyValue},
-    topology::{Filter, Item, List, StateView, View},
+    topology::{Filter, Item, List, Rows, StateView, View},
 };
 
 use crate::{
@@ -190,8 +190,8 @@ pub fn list() -> List {
         Filter { name: "code", values: &[] },
         Filter { name: "id", values: &[] },
     ];
-    let stage = exceptions::CASES;
-    List { name: "cases", stage, store: CASES.name, filters: FILTERS, render: render_row }
+    const ROWS: Rows = Rows { stage: exceptions::CASES, store: CASES.name, render: render_row };
+    List { name: "cases", filters: FILTERS, rows: &[ROWS] }
 }
 
 fn render_row(_: &dyn StateView, _: &[u8], value: &[u8]) -> Result<Vec<Item>, String> {

@@ -40,7 +40,7 @@ use crate::{
     outputs,
 };
 
-pub use orders::orders_view;
+pub use orders::{drifts::ROWS as ORDER_DRIFTS, orders_view};
 pub use payments::payments_view;
 
 pub const NAME: &str = "resources";
@@ -81,6 +81,7 @@ impl Stage for Resources {
                 identifiers::IDENTIFIERS.definition(),
                 actor::BUFFER.definition(),
                 actor::CHECKPOINTS.definition(),
+                orders::drifts::OPEN.definition(),
             ],
             outputs: vec![
                 outputs::ORDER_VIEW,

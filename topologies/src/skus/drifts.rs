@@ -3,7 +3,7 @@
 use aplomb_state::{
     codec,
     store::StoreKey,
-    topology::{Filter, Item, List, StateView},
+    topology::{Item, Rows, StateView},
 };
 use serde::Serialize;
 
@@ -16,15 +16,7 @@ use super::{
     state::{DRIFTS, Drifts, LocationKey, SOURCES, Sources},
 };
 
-/// `/drifts?status=&kind=&sku=`
-pub fn list() -> List {
-    const FILTERS: &[Filter] = &[
-        Filter { name: "status", values: &["suspect", "open"] },
-        Filter { name: "kind", values: &[] },
-        Filter { name: "sku", values: &[] },
-    ];
-    List { name: "drifts", stage: SKUS, store: DRIFTS.name, filters: FILTERS, render }
-}
+pub const ROWS: Rows = Rows { stage: SKUS, store: DRIFTS.name, render };
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,7 +71,8 @@ fn render(state: &dyn StateView, key: &[u8], value: &[u8]) -> Result<Vec<Item>, 
             flaps: past.flaps,
         };
         let json = serde_json::to_string(&line).map_err(|error| error.to_string())?;
-        let fields = [status, kind.code(), at.sku()].map(str::to_owned).to_vec();
+        // By the list's filters: no order.
+        let fields = [status, kind.code(), at.sku(), ""].map(str::to_owned).to_vec();
         items.push(Item { json, fields });
     }
     Ok(items)

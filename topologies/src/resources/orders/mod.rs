@@ -1,6 +1,7 @@
 //! Orders: the actor around the fold. It turns outcomes into records, targets and cases.
 
 mod claims;
+pub mod drifts;
 mod edits;
 mod facts;
 mod fold;

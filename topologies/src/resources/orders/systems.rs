@@ -5,7 +5,7 @@ use aplomb_state::{codec, context::Context, ids::Timestamp, rejection::Rejection
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ORDERS, OrderRow,
+    ORDERS, OrderRow, drifts,
     outcomes::{Code, Condition},
     publish::{Before, Subject},
     transitions::{Dimension, State},
@@ -24,7 +24,7 @@ use crate::{
 };
 
 const COMMERCETOOLS: &str = "commercetools";
-const FIELD: &str = "status";
+pub(super) const FIELD: &str = "status";
 
 /// A system's last word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,9 +123,16 @@ impl OrderRow {
         }
     }
 
-    fn own_states(&self) -> String {
+    pub(super) fn own_states(&self) -> String {
         let state = |dimension| self.order.state(dimension).map_or("absent", State::name);
         format!("{}/{}", state(Dimension::Order), state(Dimension::Shipment))
+    }
+
+    /// The system's status, since when the drift is open, and since when it is seen.
+    pub(super) fn open_drift(&self, system: &str) -> Option<(&str, Timestamp, Timestamp)> {
+        let word = self.words.get(system)?;
+        let (opened_at, first_seen) = word.drift?;
+        Some((word.status.as_deref().unwrap_or_default(), opened_at, first_seen))
     }
 
     /// A drift has opened, or ended.
@@ -193,6 +200,12 @@ impl OrderRow {
             subject: subject.who.id,
             at: subject.at,
         };
+        let row = drifts::key(sender.as_bytes(), &condition.discriminator);
+        if now_open {
+            ctx.put(&drifts::OPEN, row.as_slice(), &drifts::Open)?;
+        } else {
+            ctx.delete(&drifts::OPEN, row.as_slice())?;
+        }
         outputs::emit(ctx, &emission(outputs::DRIFT_EVENTS), &record)?;
         let open = emission(outputs::DRIFT_OPEN);
         if now_open { outputs::emit(ctx, &open, &record) } else { outputs::tombstone(ctx, &open) }
