@@ -20,14 +20,20 @@ pub struct Code {
     pub sla: Sla,
 }
 
+/// How much a case harms the business.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Severity {
+    /// No harm: worth knowing.
     Info,
+    /// Little harm: times or counts may be off.
     Low,
+    /// Something waits, or a number may be stale.
     Medium,
+    /// Systems disagree, or a change is lost.
     High,
+    /// Money, goods or customers are at risk now.
     Critical,
 }
 
@@ -36,9 +42,13 @@ pub enum Severity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
+    /// Send the record back to where it failed.
     Retry,
+    /// Send a corrected one instead, or put right what is wrong.
     Repair,
+    /// Say no more of it for a while.
     Suppress,
+    /// Hand it to someone with more say.
     Escalate,
 }
 
@@ -46,12 +56,16 @@ pub enum Action {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Sla {
+    /// Within 15 minutes: sales are at stake.
     #[serde(rename = "checkout-blocking")]
     CheckoutBlocking,
+    /// Within 8 hours.
     #[serde(rename = "same-day")]
     SameDay,
+    /// Within 24 hours.
     #[serde(rename = "next-cycle")]
     NextCycle,
+    /// Within 72 hours: before the books are closed.
     #[serde(rename = "finance-close")]
     FinanceClose,
 }

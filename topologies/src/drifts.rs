@@ -28,29 +28,44 @@ pub struct Source {
     pub cause: Cause,
 }
 
+/// Two sides that should be equal and were not for longer than they may.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Drift<'a> {
+    /// `DriftOpened`, `DriftUpdated` (still open, with other values) or `DriftResolved`.
     #[serde(rename = "type")]
     pub event: &'static str,
+    /// Of this drift for all time; `caseId` of its case as well.
     pub drift_id: &'a str,
+    /// Key of the commercetools project.
     pub project_key: &'a str,
+    /// What differs: `INV_ONHAND`, `INV_CT_OVERSTATED`, `INV_UNEXPLAINED_DELTA`, `OVERSOLD` or
+    /// `ORDER_STATE_DESYNC`.
     pub kind: &'static str,
+    /// Code of its case.
     pub code: &'static str,
+    /// `open` or `resolved`.
     pub status: &'static str,
+    /// What it is about.
     pub entity: Entity<'a>,
-    /// Of a sku.
+    /// Id of the supply channel of the stock, `~` without one; only of a sku.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<&'a str>,
+    /// What is compared: `quantityOnStock`, `oldQuantityOnStock`, `onHand` or `status`.
     pub field: &'static str,
+    /// The two sides: commercetools' own or its orders', then the other.
     pub sides: [Side<'a>; 2],
+    /// By how many units of stock the sides may differ; 0 where texts are compared.
     pub tolerance: i64,
-    /// How often it opened again within the cool-down, in a row.
+    /// How often it opened again within the cool-down, in a row; absent: never.
     #[serde(skip_serializing_if = "is_zero")]
     pub flaps: u32,
+    /// When the sides began to differ, ISO 8601 UTC.
     pub first_seen: Iso,
+    /// When they had differed for too long, ISO 8601 UTC.
     pub opened_at: Iso,
+    /// When they were equal again, ISO 8601 UTC; absent while open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Iso>,
 }
@@ -60,43 +75,61 @@ fn is_zero(flaps: &u32) -> bool {
     *flaps == 0
 }
 
+/// What a drift is about.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Entity<'a> {
+    /// `sku` or `order`.
     #[serde(rename = "type")]
     pub kind: &'static str,
+    /// The sku, or the order's id in commercetools.
     pub id: &'a str,
 }
 
+/// One of the values compared.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Side<'a> {
+    /// Who says so: `commercetools`, or the system's name in its records.
     pub system: &'a str,
+    /// What it says.
     pub value: SideValue<'a>,
+    /// When that was so, ISO 8601 UTC.
     pub as_of: Iso,
+    /// The record that told it.
     pub trace: SideTrace<'a>,
 }
 
+/// A number of units, or a status.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum SideValue<'a> {
+    /// Units of stock.
     Units(i64),
+    /// A system's status; of commercetools `orderState/shipmentState`.
     Text(&'a str),
 }
 
+/// Where the record behind a value stands.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SideTrace<'a> {
+    /// Its topic.
     pub topic: &'a str,
+    /// Its partition.
     pub partition: i32,
+    /// Its offset in the partition.
     pub offset: i64,
+    /// `id` of the commercetools message; absent where no message is behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<&'a str>,
+    /// `typeId:id` of the commercetools resource; absent where none is behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<&'a str>,
+    /// Version of the resource after the change; absent where not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
 }

@@ -41,8 +41,11 @@ pub struct Emission<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Money {
+    /// In minor units of the currency.
     pub cent_amount: i64,
+    /// ISO 4217, such as `EUR`.
     pub currency_code: String,
+    /// Digits behind the point: a unit has ten to this power minor units.
     pub fraction_digits: u8,
 }
 
@@ -51,13 +54,19 @@ pub struct Money {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CauseShape<'a> {
+    /// Of the input, by kind: `m:` message, `c:` change, `e:` event, `s:` record of a system,
+    /// `t:` timer, `b:` place in a topic.
     pub id: &'a str,
+    /// `id` of the commercetools message; absent where no message is behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<&'a str>,
+    /// `typeId:id` of the commercetools resource; absent where none is behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<&'a str>,
+    /// `sequenceNumber` of the message; absent where no message is behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// Version of the resource after the change (`resourceVersion`); absent where not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
 }

@@ -29,6 +29,10 @@ pub fn of<T: JsonSchema>(name: &'static str) -> Topic {
 
 fn strict(schema: &mut Schema) {
     let Some(fields) = schema.as_object_mut() else { return };
+    // Where a comment breaks its lines means nothing.
+    if let Some(Value::String(text)) = fields.get_mut("description") {
+        *text = text.replace('\n', " ");
+    }
     if let Some(Value::Array(kinds)) = fields.get_mut("type") {
         kinds.retain(|kind| kind != "null");
         if let [only] = kinds.as_slice() {
@@ -98,4 +102,68 @@ fn every_topic_of_json_has_a_schema() {
         let is_json = output.codec == aplomb_state::topology::Codec::Json;
         assert_eq!(generated.contains_key(output.topic), is_json, "{}", output.topic);
     }
+}
+
+#[test]
+fn everything_is_described() {
+    let mut silent = Vec::new();
+    for (name, schema) in &all() {
+        silent.extend((!is_described(schema)).then(|| name.to_string()));
+        note_silent(name, schema, &mut silent);
+    }
+    assert!(silent.is_empty(), "without a description: {silent:#?}");
+}
+
+#[test]
+fn what_is_not_described_is_found() {
+    let schema = serde_json::json!({
+        "description": "whole",
+        "properties": {
+            "told": {"description": "said", "properties": {"within": {"type": "string"}}},
+            "blank": {"description": " "},
+            "properties": {"type": "string"},
+        },
+        "$defs": {"Kind": {"description": "said", "oneOf": [{"const": "a"}]}, "Bare": {}},
+    });
+    let mut silent = Vec::new();
+    note_silent("it", &schema, &mut silent);
+    silent.sort();
+    let expected = [
+        "it/$defs/Bare",
+        "it/$defs/Kind/oneOf/0",
+        "it/properties/blank",
+        "it/properties/properties",
+        "it/properties/told/properties/within",
+    ];
+    assert_eq!(silent, expected);
+}
+
+/// Properties, definitions and values of enums, at any depth.
+fn note_silent(place: &str, schema: &Value, silent: &mut Vec<String>) {
+    for list in ["properties", "$defs"] {
+        for (name, part) in schema.get(list).and_then(Value::as_object).into_iter().flatten() {
+            note_part(format!("{place}/{list}/{name}"), part, silent);
+        }
+    }
+    for list in ["oneOf", "anyOf"] {
+        let parts = schema.get(list).and_then(Value::as_array).into_iter().flatten();
+        for (index, part) in parts.enumerate() {
+            note_part(format!("{place}/{list}/{index}"), part, silent);
+        }
+    }
+    if let Some(items) = schema.get("items") {
+        note_silent(&format!("{place}/items"), items, silent);
+    }
+}
+
+fn note_part(place: String, part: &Value, silent: &mut Vec<String>) {
+    note_silent(&place, part, silent);
+    if !is_described(part) {
+        silent.push(place);
+    }
+}
+
+fn is_described(schema: &Value) -> bool {
+    let text = schema.get("description").and_then(Value::as_str);
+    text.is_some_and(|text| !text.trim().is_empty())
 }

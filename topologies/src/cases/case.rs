@@ -56,11 +56,14 @@ impl Format for Case {
     const VERSION: u8 = 2;
 }
 
+/// Whether what a case tells of still holds.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Status {
+    /// It holds.
     Open,
+    /// It ended; if it comes back, the same case opens again.
     Resolved,
 }
 

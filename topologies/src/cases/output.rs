@@ -10,46 +10,72 @@ use crate::{
     time::Iso,
 };
 
+/// A case: something that is or was wrong, who answers for it, and how soon.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Exception<'a> {
+    /// Of this case for all time: a hash of project, code, entity and what tells two of it apart.
     case_id: &'a str,
+    /// A code of the exception taxonomy.
     code: &'a str,
+    /// How much it harms.
     severity: Severity,
+    /// Whether it still holds.
     status: Status,
+    /// How often it opened: 1, and 1 more each time it came back.
     episode: u32,
+    /// What it is about.
     entity: Entity<'a>,
+    /// Key of the commercetools project; absent: not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     project_key: Option<&'a str>,
+    /// Name of the input by which the record behind it came.
     flow: &'a str,
+    /// What it means for the business, in words.
     business_effect: &'a str,
+    /// The role that answers for it.
     owner: &'a str,
+    /// What a person may do about it.
     actions: &'a [Action],
+    /// How soon someone must have looked.
     sla: Deadline,
+    /// Earliest time it was seen, ISO 8601 UTC.
     first_seen: Iso,
+    /// Latest time it was seen, ISO 8601 UTC.
     last_seen: Iso,
+    /// How often it was caused; each cause counts once.
     count: u64,
+    /// Money that may be lost; absent: none, or not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     amount_at_risk: Option<Money>,
+    /// What was found, in words, with the values.
     detail: &'a str,
+    /// Where the record behind the last raise stands.
     trace: Origin<'a>,
+    /// Hash of the rules in force; empty before any were read.
     rule_hash: &'a str,
 }
 
+/// What a case is about.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Entity<'a> {
+    /// Type of the thing: `order`, `payment`, `sku`, `flow`, `orderNumber`, …
     #[serde(rename = "type")]
     kind: &'a str,
+    /// Its id; of a sku, a flow or an order number that itself.
     id: &'a str,
 }
 
+/// How soon someone must have looked.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Deadline {
+    /// Class of the code.
     class: Sla,
+    /// By when, ISO 8601 UTC: the class's time from when this episode began, or a code's own.
     due_at: Iso,
 }
 
@@ -58,15 +84,22 @@ struct Deadline {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Origin<'a> {
+    /// Its topic.
     topic: &'a str,
+    /// Its partition.
     partition: i32,
+    /// Its offset in the partition.
     offset: i64,
+    /// `id` of the commercetools message; absent where no message is behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     message_id: Option<&'a str>,
+    /// `typeId:id` of the commercetools resource; absent where none is behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     resource: Option<&'a str>,
+    /// Version of the resource after the change; absent where not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
+    /// W3C trace context of the record; absent: it carried none.
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
 }

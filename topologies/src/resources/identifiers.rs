@@ -72,23 +72,33 @@ enum Trouble {
     Duplicate,
 }
 
+/// Who uses an id, in commercetools and in other systems.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Shape<'a> {
+    /// Key of the commercetools project.
     project_key: &'a str,
+    /// Kind of the id: `orderNumber`.
     id_type: &'a str,
+    /// The id as all systems would write it: trimmed, case and leading zeros as the rules say.
     canonical: &'a str,
+    /// Orders that bear it now, then the systems that named it.
     ids: Vec<IdShape<'a>>,
 }
 
+/// One user of the id.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct IdShape<'a> {
+    /// `commercetools`, or the system's name in its records.
     system: &'a str,
+    /// Id of the order in commercetools; of another system the canonical id.
     id: &'a str,
+    /// First time it was told, ISO 8601 UTC.
     first_seen: Iso,
+    /// Last time it was told, ISO 8601 UTC.
     last_seen: Iso,
 }
 

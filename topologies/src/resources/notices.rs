@@ -97,25 +97,34 @@ impl Reason {
     }
 }
 
+/// A request to fetch a commercetools resource, because what is known of it is not whole.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Refetch<'a> {
+    /// Key of the commercetools project.
     project_key: &'a str,
+    /// What to fetch.
     resource: Resource<'a>,
+    /// `HISTORY_MISSING`, `SEQUENCE_GAP`, `PAYLOAD_MISSING` or `ORDER_VIEW_DIVERGED`.
     reason: &'static str,
-    /// At least this version is wanted.
+    /// At least this version is wanted; absent: any.
     #[serde(skip_serializing_if = "Option::is_none")]
     wanted_version: Option<u64>,
+    /// What brought it about.
     cause: CauseShape<'a>,
+    /// When the need arose, ISO 8601 UTC.
     at: Iso,
 }
 
+/// A commercetools resource.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Resource<'a> {
+    /// `typeId`, such as `order`.
     type_id: &'a str,
+    /// Its id.
     id: &'a str,
 }
 

@@ -12,23 +12,36 @@ use super::{
     state::{Hold, HoldKey, LocationKey},
 };
 
+/// A change of what a line of an order holds of a sku.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryEvent<'a> {
+    /// `InventoryReserved`, `InventoryBackordered`, `InventoryReallocated`, `InventoryReleased`,
+    /// `InventoryShipped`, `InventoryRestocked` or `InventoryWrittenOff`.
     #[serde(rename = "type")]
     pub kind: &'static str,
+    /// Key of the commercetools project.
     pub project_key: &'a str,
+    /// `variant.sku` of commercetools.
     pub sku: &'a str,
+    /// Id of the supply channel of the stock; `~` without one.
     pub location: &'a str,
+    /// Id of the commercetools order.
     pub order_id: &'a str,
+    /// Id of the order's line item.
     pub line_item_id: &'a str,
+    /// Units of stock that the event is about.
     pub quantity: i64,
+    /// `ordered`, `backfill` or `deliveryReversed`; only of `InventoryReserved`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// When backordered units are expected, ISO 8601 UTC; absent: no date, or none needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promise: Option<Iso>,
+    /// What brought it about.
     pub cause: CauseShape<'a>,
+    /// When the cause happened, by its own clock: ISO 8601 UTC.
     pub at: Iso,
 }
 
@@ -74,21 +87,34 @@ fn reason_name(reason: Reason) -> &'static str {
     }
 }
 
+/// What a line of an order holds of a sku now, in units of stock.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Reservation<'a> {
+    /// Key of the commercetools project.
     pub project_key: &'a str,
+    /// Id of the commercetools order.
     pub order_id: &'a str,
+    /// Id of the order's line item.
     pub line_item_id: &'a str,
+    /// `variant.sku` of commercetools.
     pub sku: &'a str,
+    /// Id of the supply channel of the stock; `~` without one.
     pub location: &'a str,
+    /// Units ordered: reserved, backordered, shipped and cancelled together.
     pub ordered: i64,
+    /// Units of stock held for it.
     pub reserved: i64,
+    /// Units of it that stock does not cover yet.
     pub backordered: i64,
+    /// Units that left.
     pub shipped: i64,
+    /// Units that will not be shipped.
     pub cancelled: i64,
+    /// Units on their way back or here again, of those shipped.
     pub returned: i64,
+    /// When its units are given back, ISO 8601 UTC; absent: they do not expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Iso>,
 }
@@ -119,21 +145,35 @@ pub fn reservation_key(key: &HoldKey) -> String {
     format!("{project}:{}:{}:{sku}:{location}", key.order_id, key.line_id)
 }
 
+/// How much of a sku there is at a location, in units of stock.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Availability<'a> {
+    /// Key of the commercetools project.
     pub project_key: &'a str,
+    /// `variant.sku` of commercetools.
     pub sku: &'a str,
+    /// Id of the supply channel of the stock; `~` without one.
     pub location: &'a str,
+    /// Units there: the warehouse's count and moves since; without one what commercetools has on
+    /// stock, and what unshipped orders took from it. 0 without a reading.
     pub on_hand: i64,
+    /// Units of stock held for orders.
     pub reserved: i64,
+    /// Units of orders that stock does not cover yet.
     pub backordered: i64,
+    /// Units in carts: `quantityOnStock` less `availableQuantity` of the inventory entry.
     pub cart_holds: i64,
+    /// Units kept back, by the inventory entry; 0 if never told.
     pub safety_stock: i64,
+    /// Units available to promise: `atpRaw`, never below 0.
     pub atp: i64,
+    /// `onHand` less `reserved`, `backordered`, `cartHolds` and `safetyStock`; may be below 0.
     pub atp_raw: i64,
+    /// Greatest instant that any of the figures tells of, ISO 8601 UTC.
     pub as_of: Iso,
+    /// `physical`: a warehouse counts; `platform`: commercetools alone tells; `none`: no reading.
     pub confidence: &'static str,
 }
 

@@ -13,57 +13,89 @@ use crate::{
     time::Iso,
 };
 
+/// Something that happened to an order.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct EventShape<'a> {
+    /// `OrderPlaced`, `PaymentConfirmed`, `InventoryAllocated`, `ItemsShipped`, `OrderDelivered`,
+    /// `OrderCompleted`, `OrderCancelled`, `ReturnOpened` or `RefundSettled`.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// Key of the commercetools project.
     project_key: &'a str,
+    /// Id of the commercetools order.
     order_id: &'a str,
+    /// `orderNumber` of commercetools; absent: it has none, or none was told.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_number: Option<&'a str>,
+    /// Id of the delivery; only of `ItemsShipped`.
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery_id: Option<&'a str>,
+    /// Id of the commercetools payment; only of `RefundSettled`.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_id: Option<&'a str>,
+    /// The goods; only of `ItemsShipped` and `ReturnOpened`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     lines: Vec<LineShape<'a>>,
+    /// Units of stock over all `lines`; absent without them.
     #[serde(skip_serializing_if = "Option::is_none")]
     quantity: Option<i64>,
+    /// The order's total when placed or paid, or what was refunded; absent of other events.
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<&'a Money>,
+    /// What brought it about.
     cause: CauseShape<'a>,
+    /// When the cause happened, by its own clock: ISO 8601 UTC.
     at: Iso,
 }
 
+/// A line item and how much of it.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct LineShape<'a> {
+    /// Id of the order's line item.
     line_item_id: &'a str,
+    /// `variant.sku` of the line; absent: the variant has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     sku: Option<&'a str>,
+    /// Units of stock.
     quantity: i64,
 }
 
+/// How a change of an order was judged. The change was made in commercetools already.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct VerdictShape<'a> {
+    /// Key of the commercetools project.
     project_key: &'a str,
+    /// Id of the commercetools order.
     order_id: &'a str,
+    /// `orderState`, `paymentState`, `shipmentState`, `returnShipment`, `returnPayment`, `state` or
+    /// `lineItemState`; of a rule across them what it is about, such as `payments` or `delivery`.
     dimension: &'static str,
+    /// State before; a custom one of the order by its key where the rules name it; absent: none,
+    /// or no state changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'a str>,
+    /// State after, likewise; absent where no state changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<&'a str>,
+    /// `legal`, `legal_with_warning` or `violation`.
     verdict: &'static str,
+    /// What decided: `transition` (its table), `force` (a forced transition), or a rule: `X1` to
+    /// `X20`, `PAYMENT_AMOUNT`.
     rule: &'static str,
+    /// Hash of the rules in force; empty before any were read.
     rule_hash: &'a str,
+    /// `ce_id` of the verdict that this one replaces; absent: it replaces none.
     #[serde(skip_serializing_if = "Option::is_none")]
     supersedes: Option<String>,
+    /// What brought it about.
     cause: CauseShape<'a>,
+    /// When the cause happened, by its own clock: ISO 8601 UTC.
     at: Iso,
 }
 

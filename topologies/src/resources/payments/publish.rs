@@ -60,21 +60,31 @@ impl<'a> Subject<'a> {
     }
 }
 
+/// A transaction of a payment succeeded or failed.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct EventShape<'a> {
+    /// `PaymentAuthorised`, `PaymentAuthorisationCancelled`, `PaymentCaptured`, `PaymentRefunded`,
+    /// `PaymentChargedBack` or `PaymentFailed`.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// Key of the commercetools project.
     project_key: &'a str,
+    /// Id of the commercetools payment.
     payment_id: &'a str,
+    /// Id of the transaction in commercetools.
     transaction_id: &'a str,
+    /// `Authorization`, `CancelAuthorization`, `Charge`, `Refund` or `Chargeback`.
     transaction_type: &'static str,
+    /// The transaction's amount.
     amount: &'a Money,
-    /// Left out where the change was legal.
+    /// `legal_with_warning` for success after failure, or `violation`; absent: it was legal.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<&'static str>,
+    /// What brought it about.
     cause: CauseShape<'a>,
+    /// `createdAt` of the message, ISO 8601 UTC.
     at: Iso,
 }
 

@@ -17,59 +17,90 @@ use crate::{
     time::Iso,
 };
 
+/// A payment as commercetools tells of it now. Its sums are absent until an amount was told.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Shape<'a> {
+    /// Key of the commercetools project.
     project_key: &'a str,
+    /// Id of the commercetools payment.
     payment_id: &'a str,
+    /// `key` of commercetools; absent: it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
+    /// Greatest `resourceVersion` of the messages applied.
     version: u64,
+    /// Last applied `sequenceNumber`.
     sequence: u64,
+    /// `interfaceId`, the id at the payment service; absent: not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     interface_id: Option<&'a str>,
+    /// `paymentMethodInfo.paymentInterface`, the payment service; absent: not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_interface: Option<&'a str>,
+    /// `paymentMethodInfo.method`; absent: not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<&'a str>,
+    /// `amountPlanned`; absent: the payment's creation was not seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     amount_planned: Option<&'a Money>,
     #[serde(flatten)]
     sums: Option<Sums>,
+    /// Its transactions, in the order in which they were told.
     transactions: Vec<TransactionShape<'a>>,
+    /// Ids of the orders that name it, for a payment names none.
     order_ids: Vec<&'a str>,
+    /// Codes of what is wrong with it now, sorted, whatever a person did to their cases.
     open_codes: BTreeSet<&'static str>,
+    /// `createdAt` of commercetools, ISO 8601 UTC; absent: its creation was not seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<Iso>,
+    /// Whether its history before the first message seen is missing.
     partial: bool,
+    /// Whether a message was rejected or came without its payload.
     incomplete: bool,
+    /// Greatest `createdAt` of the messages applied, ISO 8601 UTC; absent: none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     as_of: Option<Iso>,
+    /// Hash of the rules in force; empty before any were read.
     rule_hash: &'a str,
 }
 
+/// Sums over its transactions in its own currency.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct Sums {
+    /// Successful authorizations less what was cancelled of them.
     authorised: Money,
+    /// Successful charges.
     captured: Money,
+    /// Successful refunds.
     refunded: Money,
+    /// Successful chargebacks.
     charged_back: Money,
+    /// Transactions of any type that neither succeeded nor failed.
     pending: Money,
 }
 
+/// A transaction of the payment.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct TransactionShape<'a> {
+    /// Id of the transaction in commercetools.
     transaction_id: &'a str,
+    /// `Authorization`, `CancelAuthorization`, `Charge`, `Refund` or `Chargeback`; absent: only its
+    /// state was told.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
+    /// Its amount; absent: only its state was told.
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<&'a Money>,
+    /// `Initial`, `Pending`, `Success` or `Failure`.
     state: &'static str,
+    /// `interfaceId`, its id at the payment service; absent: not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     interface_id: Option<&'a str>,
 }
