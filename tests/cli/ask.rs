@@ -61,6 +61,13 @@ fn cases_and_what_they_are_about_are_shown_by_a_running_process() -> Outcome {
     assert!(shown.contains("businessEffect: Stock shown differs"), "{shown}");
     let shown = aplomb(["inspect", "sku", &format!("{project}/{sku}"), "--url", url])?.well()?.out;
     assert!(shown.contains(&format!("sku: {sku}")) && shown.contains("complete up to"), "{shown}");
+    let drifts = ureq::get(format!("{url}/drifts?kind=ORDER_STATE_DESYNC")).call()?;
+    let drifts: Value = serde_json::from_str(&drifts.into_body().read_to_string()?)?;
+    let drift = &drifts["items"][0];
+    assert_eq!((&drift["status"], &drift["values"][1]), (&"open".into(), &"CANCELLED".into()));
+    let order = drift["orderId"].as_str().ok_or("no order")?;
+    let shown = aplomb(["inspect", "order", &format!("{project}/{order}"), "--url", url])?;
+    assert!(shown.well()?.out.contains("ORDER_STATE_DESYNC"), "the order tells it too");
     let refused = aplomb(["cases", "list", "--url", url, "--status", "lost"])?;
     refused.fails(2, &["allowed are open, resolved"]);
     aplomb(["inspect", "order", "nowhere", "--url", url])?.fails(2, &["project/orderId"]);

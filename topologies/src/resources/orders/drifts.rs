@@ -2,6 +2,8 @@
 
 use aplomb_state::{
     codec::{self, Format},
+    context::Context,
+    rejection::Rejection,
     store::KeyValue,
     topology::{Item, Rows, StateView},
 };
@@ -42,6 +44,14 @@ struct Line<'a> {
 
 pub fn key(actor: &[u8], system: &str) -> Vec<u8> {
     [actor, b"\0", system.as_bytes()].concat()
+}
+
+/// Absent: the drift has ended.
+pub fn note(ctx: &mut Context<'_>, key: &[u8], open: Option<Open>) -> Result<(), Rejection> {
+    match open {
+        Some(open) => ctx.put(&OPEN, key, &open),
+        None => ctx.delete(&OPEN, key),
+    }
 }
 
 /// A drift that ended meanwhile has no item.

@@ -201,11 +201,8 @@ impl OrderRow {
             at: subject.at,
         };
         let row = drifts::key(sender.as_bytes(), &condition.discriminator);
-        if now_open {
-            ctx.put(&drifts::OPEN, row.as_slice(), &drifts::Open)?;
-        } else {
-            ctx.delete(&drifts::OPEN, row.as_slice())?;
-        }
+        let noted = now_open.then_some(drifts::Open);
+        drifts::note(ctx, &row, noted)?;
         outputs::emit(ctx, &emission(outputs::DRIFT_EVENTS), &record)?;
         let open = emission(outputs::DRIFT_OPEN);
         if now_open { outputs::emit(ctx, &open, &record) } else { outputs::tombstone(ctx, &open) }
