@@ -154,12 +154,7 @@ impl OrderRow {
         if now_open {
             word.drift = Some((opened_at, first_seen));
         }
-        let own = Source {
-            system: COMMERCETOOLS.to_owned(),
-            flow: ctx.trace().flow.clone(),
-            trace: ctx.trace().clone(),
-            cause: subject.cause.clone(),
-        };
+        let own = here(ctx, subject);
         let sides = [
             (&own, own_states.as_str(), self.order.as_of.unwrap_or(subject.at)),
             (&word.source, word.status.as_deref().unwrap_or_default(), word.as_of),
@@ -237,5 +232,15 @@ impl OrderRow {
             ctx.send(NAME, actor.into_bytes(), &body)?;
         }
         Ok(())
+    }
+}
+
+/// commercetools' side: the record at hand stands for it.
+fn here(ctx: &Context<'_>, subject: &Subject<'_>) -> Source {
+    Source {
+        system: COMMERCETOOLS.to_owned(),
+        flow: ctx.trace().flow.clone(),
+        trace: ctx.trace().clone(),
+        cause: subject.cause.clone(),
     }
 }
