@@ -63,6 +63,7 @@ pub(super) fn read(
     let Some(says) = says else { return Ok(Order { project, as_of, message: None }) };
     let ids = envelope.ids.as_ref();
     let number = given(ids.and_then(|ids| ids.order_number.as_ref()));
+    let native = number.map(str::to_owned);
     let number = number.map(|number| {
         let prefix = flow.order_number_prefix.as_deref().unwrap_or_default();
         rules.orders.canonical(number.strip_prefix(prefix).unwrap_or(number))
@@ -77,6 +78,7 @@ pub(super) fn read(
         system: flow.system.clone(),
         flow: flow.name.clone(),
         order_number: number,
+        native,
         says,
         as_of,
         cause: Cause { id: head.cause_id, ..Cause::default() },

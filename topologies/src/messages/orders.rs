@@ -10,8 +10,10 @@ use super::skus::Cause;
 pub struct SystemOrder {
     pub system: String,
     pub flow: String,
-    /// As the system names it, less the flow's prefix.
+    /// In its canonical form, without the flow's prefix.
     pub order_number: Option<String>,
+    /// That number as the system writes it.
+    pub native: Option<String>,
     pub says: Says,
     pub as_of: Timestamp,
     pub cause: Cause,

@@ -28,7 +28,7 @@ pub enum ResourceMessage {
 }
 
 impl Format for ResourceMessage {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 }
 
 /// The envelope of a notification, whatever form it was delivered in.

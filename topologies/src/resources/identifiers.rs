@@ -45,14 +45,25 @@ pub struct Identifier {
     orders: BTreeMap<String, Bearer>,
     /// What each system said last, as long as no order bears the number.
     waiting: BTreeMap<String, SystemOrder>,
-    /// First and last seen, by system.
-    systems: BTreeMap<String, (Timestamp, Timestamp)>,
+    /// How each system writes it, the last at the end.
+    systems: BTreeMap<String, Vec<Native>>,
     watches: Watches<Trouble>,
     revision: u64,
 }
 
 impl Format for Identifier {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+}
+
+/// A system that writes an id in ever new ways is not remembered for all of them.
+const NATIVES_MAX: usize = 8;
+
+/// An id as a system writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Native {
+    id: String,
+    first_seen: Timestamp,
+    last_seen: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +94,7 @@ struct Shape<'a> {
     id_type: &'a str,
     /// The id as all systems would write it: trimmed, case and leading zeros as the rules say.
     canonical: &'a str,
-    /// Orders that bear it now, then the systems that named it.
+    /// Orders that bear it now, then how other systems write it.
     ids: Vec<IdShape<'a>>,
 }
 
@@ -94,7 +105,7 @@ struct Shape<'a> {
 struct IdShape<'a> {
     /// `commercetools`, or the system's name in its records.
     system: &'a str,
-    /// Id of the order in commercetools; of another system the canonical id.
+    /// Id of the order in commercetools; of another system the id as it writes it.
     id: &'a str,
     /// First time it was told, ISO 8601 UTC.
     first_seen: Iso,
@@ -128,8 +139,7 @@ pub fn identify(ctx: &mut Context<'_>, key: &[u8], told: &Identify) -> Result<()
 /// A system says something of the order with this number.
 pub fn told(ctx: &mut Context<'_>, key: &[u8], told: SystemOrder) -> Result<(), Rejection> {
     let mut row = ctx.get(&IDENTIFIERS, key)?.unwrap_or_default();
-    let seen = row.systems.entry(told.system.clone()).or_insert((told.as_of, told.as_of));
-    *seen = (seen.0.min(told.as_of), seen.1.max(told.as_of));
+    row.see(&told);
     let waits = row.waiting.get(&told.system);
     let (cause, at) = (told.cause.clone(), told.as_of);
     if waits.is_none_or(|waits| waits.as_of <= told.as_of) {
@@ -154,6 +164,24 @@ pub fn on_timer(ctx: &mut Context<'_>, timer: &Timer<'_>) -> Result<(), Rejectio
 }
 
 impl Identifier {
+    fn see(&mut self, told: &SystemOrder) {
+        let Some(id) = told.native.as_ref() else { return };
+        let natives = self.systems.entry(told.system.clone()).or_default();
+        let known = natives.iter().position(|native| native.id == *id);
+        let mut native = match known {
+            Some(place) => natives.remove(place),
+            None => Native { id: id.clone(), first_seen: told.as_of, last_seen: told.as_of },
+        };
+        native.first_seen = native.first_seen.min(told.as_of);
+        native.last_seen = native.last_seen.max(told.as_of);
+        natives.push(native);
+        natives
+            .sort_by(|left, right| (left.last_seen, &left.id).cmp(&(right.last_seen, &right.id)));
+        if natives.len() > NATIVES_MAX {
+            natives.remove(0);
+        }
+    }
+
     fn bearers(&self) -> impl Iterator<Item = &String> {
         self.orders.iter().filter(|(_, bearer)| bearer.bears).map(|(order_id, _)| order_id)
     }
@@ -225,11 +253,13 @@ impl Identifier {
             first_seen: Iso(bearer.first_seen),
             last_seen: Iso(bearer.last_seen),
         });
-        let others = self.systems.iter().map(|(system, (first, last))| IdShape {
-            system,
-            id: canonical,
-            first_seen: Iso(*first),
-            last_seen: Iso(*last),
+        let others = self.systems.iter().flat_map(|(system, natives)| {
+            natives.iter().map(move |native| IdShape {
+                system,
+                id: &native.id,
+                first_seen: Iso(native.first_seen),
+                last_seen: Iso(native.last_seen),
+            })
         });
         let ids: Vec<_> = own.chain(others).collect();
         let key = format!("{}:{}", subject.who.project, subject.who.id);
