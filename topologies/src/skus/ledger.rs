@@ -356,10 +356,11 @@ impl Share {
 impl Unexplained {
     /// A reading tells its old value too.
     pub fn read(&mut self, old: i64, before: &Checkpoint, after: &Checkpoint) {
-        let expected = before.on_stock_now();
+        // A reading that comes late does not know the orders after it.
+        let expected = before.on_stock_now() + after.since.after;
         // Orders that still settled at either reading may be in it or not.
         let most = expected + before.since.after_settling + after.since.before_settling;
-        let least = expected - before.since.before_settling;
+        let least = expected - before.since.before_settling - after.since.after_settling;
         let units = if (least..=most).contains(&old) { 0 } else { old - expected };
         if units == 0 && self.units != 0 {
             // What is told stays as it was found, and what may still explain it.
