@@ -153,8 +153,10 @@ fn drifts(page: &mut Page, summary: &Summary) {
     page.entry("Drifts", &counts);
     for drift in &drifts.open {
         let [(ours, our_value), (theirs, their_value)] = &drift.sides;
+        // A system that contradicts itself: its changes do not add up to what it says.
+        let other = if ours == theirs { "its changes make" } else { &format!("{theirs} makes") };
         let text = format!(
-            "{}: {ours} says {our_value}, {theirs} makes it {their_value}, since {}",
+            "{}: {ours} says {our_value}, {other} it {their_value}, since {}",
             match &drift.location {
                 Some(location) => format!("{} {}", drift.entity, place(location)),
                 None => format!("order {}", drift.entity),

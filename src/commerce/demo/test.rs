@@ -21,7 +21,7 @@ use super::{
 };
 use crate::embedded::Kept;
 
-const SMALL: Options = Options { orders: 40, seed: 5, once: true, port: 0 };
+const SMALL: Options = Options { orders: 40, seed: 6, once: true, port: 0 };
 
 fn kept(key: &str, value: Option<Json>, headers: &[(&str, &str)]) -> Kept {
     let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());

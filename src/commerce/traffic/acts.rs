@@ -41,7 +41,7 @@ impl World {
             }
             Act::PaidShort => {
                 let short = life.order.total_cents() - SHORT_CENTS;
-                self.transact(at, life, (Kind::Charge, short, "Success"), courier);
+                self.charge(at, life, (short, "Success"), courier);
                 let from = std::mem::replace(&mut life.payment_state, "Paid");
                 Change::PaymentState { from, to: "Paid" }
             }
@@ -56,6 +56,7 @@ impl World {
                 }
                 return None;
             }
+            Act::PackMore => return self.pack_more(life),
             Act::TakeBack => return self.take_back(life),
             Act::Parcel => {
                 let of = life.delivered.clone()?;
@@ -63,7 +64,7 @@ impl World {
             }
             Act::AddUnit => Change::LineAdded { line: life.edited(1)?, added: 1 },
             Act::RemoveUnit => Change::LineRemoved { line: life.edited(0)?, removed: 1 },
-            Act::Return(amount) => Change::Returned(self.take_in(life, amount)?),
+            Act::Return(amount) => Change::Returned(self.take_in(at, life, amount)?),
             Act::BackInStock => {
                 let returned = life.returned?;
                 let line = life.order.lines.first()?;
@@ -75,6 +76,7 @@ impl World {
                 self.transact(at, life, (Kind::Refund, cents, "Success"), courier);
                 return None;
             }
+            Act::MarkRefunded => Change::ReturnRefunded(life.returned?),
             Act::Management(status) => {
                 courier.report(Status { number: life.order.number, status, as_of: at });
                 return None;
@@ -143,13 +145,13 @@ impl World {
     }
 
     /// Units of the first line come back.
-    fn take_in(&mut self, life: &mut Life, amount: Amount) -> Option<Returned> {
+    fn take_in(&mut self, at: Timestamp, life: &mut Life, amount: Amount) -> Option<Returned> {
         let (line, part) = life.order.lines.iter().zip(&life.parts).next()?;
         let quantity = match amount {
             Amount::One => 1,
             Amount::MoreThanShipped => part.shipped + 1,
         };
-        let returned = Returned { item: self.id(), line: line.id, quantity };
+        let returned = Returned { item: self.id(), line: line.id, quantity, at };
         life.returned = Some(returned);
         Some(returned)
     }
@@ -172,6 +174,26 @@ impl World {
         self.events.push(at.plus_ms(30_000), Event::Restock { place, quantity });
     }
 
+    /// What was left out goes into the last parcel after all.
+    fn pack_more(&mut self, life: &mut Life) -> Option<Change> {
+        let was = life.delivered.clone()?;
+        let mut now = was.clone();
+        for (line, part) in life.order.lines.iter().zip(&mut life.parts) {
+            let left = (part.reserved - part.shipped).max(0);
+            part.shipped += left;
+            if let Some(stock) = self.stocks.get_mut(line.entry.place) {
+                stock.physical -= left;
+            }
+            match now.items.iter_mut().find(|(id, _)| *id == line.id) {
+                Some((_, quantity)) => *quantity += left,
+                None if left > 0 => now.items.push((line.id, left)),
+                None => {}
+            }
+        }
+        life.delivered = Some(now.clone());
+        (now.items != was.items).then_some(Change::DeliveryItems { now, was })
+    }
+
     /// The last parcel never left the house.
     fn take_back(&mut self, life: &mut Life) -> Option<Change> {
         let shipped = life.delivered.take()?;
@@ -189,13 +211,14 @@ impl World {
     /// What the payment does when the order's payment state changes.
     fn pay(&mut self, at: Timestamp, life: &mut Life, to: &str, courier: &mut Courier) {
         let total = life.order.total_cents();
-        let transaction = match to {
-            "Paid" => (Kind::Charge, total, "Success"),
-            "Failed" => (Kind::Charge, total, "Failure"),
-            "CreditOwed" => (Kind::Refund, total, "Success"),
-            _ => return,
-        };
-        self.transact(at, life, transaction, courier);
+        match to {
+            "Paid" => self.charge(at, life, (total, "Success"), courier),
+            "Failed" => self.charge(at, life, (total, "Failure"), courier),
+            "CreditOwed" => {
+                self.transact(at, life, (Kind::Refund, total, "Success"), courier);
+            }
+            _ => {}
+        }
     }
 
     /// What others tell of the same step: the shop's own workflow, and the order management.

@@ -5,7 +5,7 @@ use aplomb_state::ids::Timestamp;
 use super::{
     catalog::{Entry, Mode},
     fact::{Change, Fact, Line, Order, Resource, Shipped},
-    json::Json,
+    json::{Id, Json},
     payment, returns,
 };
 
@@ -72,17 +72,8 @@ pub(super) fn write(json: &mut Json, fact: &Fact) {
         (Change::Delivery(shipped) | Change::DeliveryRemoved(shipped), _) => {
             delivery(json, shipped, fact.at);
         }
-        (Change::Parcel { id, of }, _) => {
-            delivery(json, of, fact.at);
-            json.open("parcel");
-            json.id("id", *id);
-            json.time("createdAt", fact.at);
-            json.open("trackingData");
-            json.format("trackingId", format_args!("TR-{id}"));
-            json.text("carrier", "DHL");
-            json.close();
-            json.close();
-        }
+        (Change::DeliveryItems { now, was }, _) => repacked(json, now, was),
+        (Change::Parcel { id, of }, _) => parcel(json, *id, of, fact.at),
         (Change::Workflow { to }, _) => {
             json.open("state");
             json.text("typeId", "state");
@@ -103,34 +94,60 @@ pub(super) fn write(json: &mut Json, fact: &Fact) {
             json.raw(r#""newState":[]"#);
             json.money("newTotalPrice", edited.total_cents());
         }
-        (Change::Returned(returned), _) => returns::added(json, returned, fact.at),
+        (Change::Returned(returned), _) => returns::added(json, returned),
+        (Change::ReturnRefunded(returned), _) => returns::refunded(json, returned, fact.at),
         (Change::BackInStock { item }, _) => returns::back_in_stock(json, *item),
         (Change::PaymentCreated(first), Resource::Payment(paid)) => {
             payment::created(json, paid, first, fact.at);
         }
         (Change::Transaction(added), _) => payment::transaction(json, added, fact.at),
+        (Change::TransactionState { transaction, state }, _) => {
+            json.id("transactionId", *transaction);
+            json.text("state", state);
+        }
         (Change::Unknown, _) => json.number("points", 120),
         _ => {}
     }
 }
 
 fn delivery(json: &mut Json, shipped: &Shipped, at: Timestamp) {
-    let Shipped { id, number, items } = shipped;
     json.open("delivery");
-    json.id("id", *id);
-    json.format("key", format_args!("delivery-{number}"));
+    json.id("id", shipped.id);
+    json.format("key", format_args!("delivery-{}", shipped.number));
     json.time("createdAt", at);
-    json.open_list("items");
-    for (line, quantity) in items {
+    items(json, "items", shipped);
+    json.raw(r#""parcels":[]"#);
+    address(json, "address");
+    json.close();
+}
+
+fn repacked(json: &mut Json, now: &Shipped, was: &Shipped) {
+    json.id("deliveryId", now.id);
+    items(json, "items", now);
+    items(json, "oldItems", was);
+}
+
+fn parcel(json: &mut Json, id: Id, of: &Shipped, at: Timestamp) {
+    delivery(json, of, at);
+    json.open("parcel");
+    json.id("id", id);
+    json.time("createdAt", at);
+    json.open("trackingData");
+    json.format("trackingId", format_args!("TR-{id}"));
+    json.text("carrier", "DHL");
+    json.close();
+    json.close();
+}
+
+fn items(json: &mut Json, name: &str, shipped: &Shipped) {
+    json.open_list(name);
+    for (line, quantity) in &shipped.items {
         json.open_item();
         json.id("id", *line);
         json.number("quantity", *quantity);
         json.close();
     }
     json.close_list();
-    json.raw(r#""parcels":[]"#);
-    address(json, "address");
-    json.close();
 }
 
 fn entry(json: &mut Json, entry: &Entry, on_stock: i64, at: Timestamp) {

@@ -33,11 +33,18 @@ const MADE_TO_ORDER: usize = ORDINARY + 2;
 const ENGRAVING: usize = ORDINARY + 3;
 /// An integration overstates it over noon.
 const OVERSTATED: usize = 0;
+/// And this one late in the evening, when nobody looks any more.
+const OVERSTATED_FOR_GOOD: usize = 6;
 /// The warehouse does not find it in the evening.
 const NOT_FOUND: usize = 9;
 /// The warehouse counts these wrong: until it counts again, and for good.
 const MISCOUNTED: usize = 2;
 const MISCOUNTED_FOR_GOOD: usize = 5;
+
+/// What is seldom happens at fixed places, so that a small day has it as well.
+const SELDOM: [(u64, Story); 3] =
+    [(6, Story::Edited), (18, Story::Repacked), (27, Story::Returned)];
+const SELDOM_PERIOD: u64 = 40;
 
 /// Orders by hour, in proportion.
 const BY_HOUR: [u32; 24] =
@@ -101,7 +108,7 @@ fn stocks(orders: i64, popularity: &Popularity, rng: &mut SmallRng) -> Vec<Stock
     let engraved = special("ENGRAVED-TAG", "Engraved Tag", Mode::None, None, 1_990, rng);
     // (product, channel, stock): each is asked for more than there is.
     let specials = [
-        (special("RUNNER-X-LTD", "Runner X Limited", Mode::TrackOnly, None, 18_990, rng), 9),
+        (special("RUNNER-X-LTD", "Runner X Limited", Mode::TrackOnly, None, 18_990, rng), 6),
         (special("GIFT-BOX", "Gift Box", Mode::TrackOnly, None, 4_990, rng), 4),
         (special("BOOT-CUSTOM", "Custom Boot", Mode::ReserveOnOrder, Some(7), 32_900, rng), 2),
     ];
@@ -139,6 +146,7 @@ fn script(world: &mut World, orders: i64) {
         (hour(16), Event::Receipt { place: LAUNCH, quantity: orders / 80 + 1 }),
         (hour(12), Event::Overstate { place: OVERSTATED }),
         (hour(14), Event::Restate { place: OVERSTATED }),
+        (hour(23), Event::Overstate { place: OVERSTATED_FOR_GOOD }),
         (hour(10), Event::OrphanPayment),
         (hour(8), Event::Phantom),
         (hour(9), Event::Spoil(Bad::Truncated)),
@@ -174,11 +182,12 @@ fn story(rng: &mut SmallRng, order: u64, period: u64) -> Story {
         let turn = usize::try_from(order / period).unwrap_or(0) % MISHAPS.len();
         return MISHAPS.get(turn).copied().unwrap_or(Story::Usual);
     }
+    if let Some((_, story)) = SELDOM.iter().find(|(place, _)| order % SELDOM_PERIOD == *place) {
+        return *story;
+    }
     match rng.random_range(0..100) {
-        0..74 => Story::Usual,
-        74..77 => Story::Returned,
-        77..79 => Story::Repacked,
-        79 => Story::Edited,
+        0..78 => Story::Usual,
+        78..80 => Story::Returned,
         80..90 => Story::Partial,
         90..97 => Story::Cancelled,
         _ => Story::PaymentRetried,

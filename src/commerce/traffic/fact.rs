@@ -48,6 +48,11 @@ pub(super) enum Change {
     },
     Delivery(Shipped),
     DeliveryRemoved(Shipped),
+    /// Other items are in it than was told.
+    DeliveryItems {
+        now: Shipped,
+        was: Shipped,
+    },
     Parcel {
         id: Id,
         of: Shipped,
@@ -66,11 +71,17 @@ pub(super) enum Change {
         removed: i64,
     },
     Returned(Returned),
+    /// The return again, with the money given back.
+    ReturnRefunded(Returned),
     BackInStock {
         item: Id,
     },
     PaymentCreated(Transaction),
     Transaction(Transaction),
+    TransactionState {
+        transaction: Id,
+        state: &'static str,
+    },
     EntryCreated {
         on_stock: i64,
     },
@@ -180,14 +191,17 @@ impl Change {
             Self::ShipmentState { .. } => "OrderShipmentStateChanged",
             Self::Delivery(_) => "DeliveryAdded",
             Self::DeliveryRemoved(_) => "DeliveryRemoved",
+            Self::DeliveryItems { .. } => "DeliveryItemsUpdated",
             Self::Parcel { .. } => "ParcelAddedToDelivery",
             Self::Workflow { .. } => "OrderStateTransition",
             Self::LineAdded { .. } => "OrderLineItemAdded",
             Self::LineRemoved { .. } => "OrderLineItemRemoved",
             Self::Returned(_) => "ReturnInfoAdded",
+            Self::ReturnRefunded(_) => "ReturnInfoSet",
             Self::BackInStock { .. } => "OrderReturnShipmentStateChanged",
             Self::PaymentCreated(_) => "PaymentCreated",
             Self::Transaction(_) => "PaymentTransactionAdded",
+            Self::TransactionState { .. } => "PaymentTransactionStateChanged",
             Self::EntryCreated { .. } => "InventoryEntryCreated",
             Self::QuantitySet { .. } => "InventoryEntryQuantitySet",
             Self::Unknown => "OrderLoyaltyPointsGranted",

@@ -54,6 +54,8 @@ pub(super) enum Act {
     GiveBack,
     /// The order is paid by its state, and by less than its total.
     PaidShort,
+    /// What is left goes into the last delivery.
+    PackMore,
     /// The last delivery is taken back.
     TakeBack,
     Parcel,
@@ -64,6 +66,8 @@ pub(super) enum Act {
     Return(Amount),
     BackInStock,
     Refund(Repaid),
+    /// The return says that its money was given back.
+    MarkRefunded,
     /// The order management alone says so.
     Management(&'static str),
     /// An update without a message.
@@ -108,7 +112,7 @@ pub(super) enum Story {
     Returned,
     /// An edit adds a unit, another takes it away again.
     Edited,
-    /// A parcel is packed anew.
+    /// A parcel is packed in two steps, and then anew.
     Repacked,
     /// Complete without having been confirmed.
     SkippedConfirmation,

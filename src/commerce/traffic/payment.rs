@@ -145,6 +145,22 @@ impl World {
         account
     }
 
+    /// The provider takes the money, or does not: at first it does not know.
+    pub(super) fn charge(
+        &mut self,
+        at: Timestamp,
+        life: &mut Life,
+        (cents, state): (i64, &'static str),
+        courier: &mut Courier,
+    ) {
+        let pending = (Kind::Charge, cents, "Pending");
+        let Some(transaction) = self.transact(at, life, pending, courier) else { return };
+        let Some(account) = life.account.as_mut() else { return };
+        let id = self.id();
+        let change = Change::TransactionState { transaction, state };
+        courier.tell(account.fact(at, id, change), Fate::Usual);
+    }
+
     /// A further transaction of the order's payment, where the shop tells of payments.
     pub(super) fn transact(
         &mut self,
@@ -152,11 +168,12 @@ impl World {
         life: &mut Life,
         (kind, cents, state): (Kind, i64, &'static str),
         courier: &mut Courier,
-    ) {
-        let Some(account) = life.account.as_mut().filter(|_| cents > 0) else { return };
+    ) -> Option<Id> {
+        let account = life.account.as_mut().filter(|_| cents > 0)?;
         let transaction = Transaction { id: self.id(), kind, cents, state };
         let id = self.id();
         courier.tell(account.fact(at, id, Change::Transaction(transaction)), Fate::Usual);
+        Some(transaction.id)
     }
 }
 

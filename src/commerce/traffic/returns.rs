@@ -10,12 +10,27 @@ pub(super) struct Returned {
     pub item: Id,
     pub line: Id,
     pub quantity: i64,
+    pub at: Timestamp,
 }
 
-pub(super) fn added(json: &mut Json, returned: &Returned, at: Timestamp) {
+pub(super) fn added(json: &mut Json, returned: &Returned) {
     json.open("returnInfo");
+    info(json, returned, "Initial", returned.at);
+    json.close();
+}
+
+/// All returns of the order: there is one.
+pub(super) fn refunded(json: &mut Json, returned: &Returned, at: Timestamp) {
+    json.open_list("returnInfo");
+    json.open_item();
+    info(json, returned, "Refunded", at);
+    json.close();
+    json.close_list();
+}
+
+fn info(json: &mut Json, returned: &Returned, payment_state: &str, modified_at: Timestamp) {
     json.format("returnTrackingId", format_args!("RT-{}", returned.item));
-    json.time("returnDate", at);
+    json.time("returnDate", returned.at);
     json.open_list("items");
     json.open_item();
     json.id("id", returned.item);
@@ -24,12 +39,11 @@ pub(super) fn added(json: &mut Json, returned: &Returned, at: Timestamp) {
     json.number("quantity", returned.quantity);
     json.text("comment", "too small");
     json.text("shipmentState", "Returned");
-    json.text("paymentState", "Initial");
-    json.time("createdAt", at);
-    json.time("lastModifiedAt", at);
+    json.text("paymentState", payment_state);
+    json.time("createdAt", returned.at);
+    json.time("lastModifiedAt", modified_at);
     json.close();
     json.close_list();
-    json.close();
 }
 
 pub(super) fn back_in_stock(json: &mut Json, item: Id) {

@@ -17,6 +17,7 @@ const COMPLETE: Timed = (Act::Order("Complete"), [5, 30]);
 const CANCELLED: Timed = (Act::Order("Cancelled"), [3, 40]);
 const GIVE_BACK: Timed = (Act::GiveBack, [1, 4]);
 const SHIP_HALF: Timed = (Act::Ship(Portion::Half), [10, 60]);
+const SHIP_SHORT: Timed = (Act::Ship(Portion::Short), [10, 60]);
 const PARTIAL: Timed = (Act::Shipment("Partial"), [1, 2]);
 const PARCEL: Timed = (Act::Parcel, [1, 2]);
 const RETURN: Timed = (Act::Return(Amount::One), [60, 90]);
@@ -41,8 +42,19 @@ const PAYMENT_RETRIED: &[Timed] = &[
     DELIVERED,
     COMPLETE,
 ];
-const RETURNED: &[Timed] =
-    &[PAID, CONFIRMED, READY, SHIP, SHIPPED, DELIVERED, COMPLETE, RETURN, REFUND, BACK_IN_STOCK];
+const RETURNED: &[Timed] = &[
+    PAID,
+    CONFIRMED,
+    READY,
+    SHIP,
+    SHIPPED,
+    DELIVERED,
+    COMPLETE,
+    RETURN,
+    REFUND,
+    (Act::MarkRefunded, [1, 5]),
+    BACK_IN_STOCK,
+];
 const EDITED: &[Timed] = &[
     (Act::AddUnit, [1, 2]),
     (Act::RemoveUnit, [1, 2]),
@@ -58,7 +70,8 @@ const REPACKED: &[Timed] = &[
     PAID,
     CONFIRMED,
     READY,
-    SHIP,
+    SHIP_SHORT,
+    (Act::PackMore, [2, 5]),
     PARCEL,
     (Act::TakeBack, [5, 10]),
     SHIP,
@@ -103,8 +116,7 @@ const RETURNED_TOO_MUCH: &[Timed] = &[
     COMPLETE,
     (Act::Return(Amount::MoreThanShipped), [60, 90]),
 ];
-const SHIPPED_SHORT: &[Timed] =
-    &[PAID, CONFIRMED, READY, (Act::Ship(Portion::Short), [10, 60]), SHIPPED];
+const SHIPPED_SHORT: &[Timed] = &[PAID, CONFIRMED, READY, SHIP_SHORT, SHIPPED];
 const CANCELLED_ELSEWHERE: &[Timed] = &[PAID, CONFIRMED, (Act::Management("CANCELLED"), [5, 20])];
 const SKIPPED_CONFIRMATION: &[Timed] = &[PAID, READY, SHIP, SHIPPED, DELIVERED, COMPLETE];
 const RESURRECTED_AFTER_CANCEL: &[Timed] = &[PAID, CANCELLED, GIVE_BACK, CONFIRMED];
