@@ -10,7 +10,27 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     without_huge_pages();
+    give_memory_back();
     Cli::parse().run()
+}
+
+/// What is freed goes back to the system after 10 ms, not after a second: buffers come and go all
+/// the time, and a second's worth of them is more than a quarter of the budget
+/// (`docs/decisions/mimalloc-override.md`). `MIMALLOC_PURGE_DELAY` overrides it.
+fn give_memory_back() {
+    use std::ffi::{c_int, c_long};
+
+    #[expect(unsafe_code, reason = "the crate has no safe form of it")]
+    unsafe extern "C" {
+        fn mi_option_set_default(option: c_int, value: c_long);
+    }
+    const PURGE_DELAY: c_int = 15;
+    const MILLISECONDS: c_long = 10;
+    #[expect(unsafe_code, reason = "the crate has no safe form of it")]
+    // SAFETY: the allocator is linked in, and looks at its options anew whenever it needs them.
+    unsafe {
+        mi_option_set_default(PURGE_DELAY, MILLISECONDS);
+    }
 }
 
 /// A page of 2 MiB stays resident for the sake of one live object in it: with buffers that come and

@@ -7,7 +7,7 @@
 //!
 //! `RECORDS=400000` is the backlog; `SEED=1` decides what it is. `INBOXES=2` and `OUTPUTS=1` are
 //! the partitions of every inbox and output, `WORKERS=1` the threads of the process: each partition
-//! that a transaction writes costs a request and a marker, and time.
+//! that a transaction writes costs a request and a marker, and time. The memory budget is 128 MiB.
 
 mod copy;
 mod latency;
@@ -30,6 +30,8 @@ use crate::{latency::Outputs, workload::Workload};
 
 const PARTITIONS: i32 = 8;
 const STEADY_PER_SECOND: u32 = 2_000;
+/// Of the state database and what is fetched ahead.
+const BUDGET: &str = "134217728";
 const STEADY: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -56,19 +58,28 @@ fn main() -> Outcome {
          {inboxes}, outputs of {outputs}, {workers} worker threads",
         bytes / records
     );
+    let node = broker.process_id(0)?;
+    let before = usage::cpu(node)?;
     let copied = copy::run(&broker.log, &application, records)?;
-    print_drain("raw copy", records, copied.time, copied.cpu, None);
+    let cost = Cost { own: copied.cpu, broker: usage::cpu(node)? - before, memory: None };
+    print_drain("raw copy", records, copied.time, &cost);
 
     let folder = tempfile::tempdir()?;
     let mut service = configure(&broker, &application, folder.path())?;
     service.topics_create()?;
-    let started = Instant::now();
+    let (started, before) = (Instant::now(), usage::cpu(node)?);
     service.start()?;
     broker.wait_until_handled(&application, PATIENCE)?;
     let time = started.elapsed();
     let process = service.process_id()?;
-    let memory = resident::read(process).ok_or("it ended")?.highest;
-    print_drain("aplomb", records, time, usage::cpu(process)?, Some(memory));
+    let memory = Some(resident::read(process).ok_or("it ended")?.highest);
+    let broker_cpu = usage::cpu(node)? - before;
+    print_drain(
+        "aplomb",
+        records,
+        time,
+        &Cost { own: usage::cpu(process)?, broker: broker_cpu, memory },
+    );
     print_same(records, &same::run(&broker, &application)?);
     steady(&broker, &application, &mut workload, process)?;
     killed(&broker, &application, &mut workload, &mut service)?;
@@ -80,18 +91,34 @@ fn main() -> Outcome {
 
 fn configure(broker: &Broker, application: &Application, folder: &Path) -> Outcome<Service> {
     let mut service = Service::configure(&broker.bootstrap, application, folder, 0)?;
-    let environment = [("APLOMB_APPLICATION__ORDINAL", "0"), ("APLOMB_LOG__FILTER", "info")];
+    let environment = [
+        ("APLOMB_APPLICATION__ORDINAL", "0"),
+        ("APLOMB_LOG__FILTER", "info"),
+        ("APLOMB_MEMORY__BUDGET_BYTES", BUDGET),
+    ];
     service.environment.extend(environment.map(|(key, value)| (key.to_owned(), value.to_owned())));
     Ok(service)
 }
 
-fn print_drain(who: &str, records: usize, time: Duration, cpu: Duration, memory: Option<u64>) {
+/// Of the machine.
+struct Cost {
+    own: Duration,
+    broker: Duration,
+    /// In MiB.
+    memory: Option<u64>,
+}
+
+fn print_drain(who: &str, records: usize, time: Duration, cost: &Cost) {
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     let records = records as f64;
     let rate = records / time.as_secs_f64();
-    let cost = cpu.as_secs_f64() * 1e6 / records;
-    let memory = memory.map(|mib| format!(", {mib} MiB at the most")).unwrap_or_default();
-    println!("{who:<10} {rate:>8.0} records/s, {cost:>5.1} CPU-seconds per million{memory}");
+    let per_million = |time: Duration| time.as_secs_f64() * 1e6 / records;
+    let (own, broker) = (per_million(cost.own), per_million(cost.broker));
+    let memory = cost.memory.map(|mib| format!(", {mib} MiB at the most")).unwrap_or_default();
+    println!(
+        "{who:<10} {rate:>8.0} records/s, CPU-seconds per million: {own:>4.1}, \
+         the broker's {broker:>4.1}{memory}"
+    );
 }
 
 /// The share of the client alone: what writing these records costs without any logic.
@@ -102,7 +129,8 @@ fn print_same(notifications: usize, same: &same::Same) {
     println!(
         "its records: {each:.1} of {bytes:.0} bytes in all for each notification, written again"
     );
-    print_drain("raw writes", notifications, same.time, same.cpu, None);
+    let cost = Cost { own: same.cpu, broker: same.broker, memory: None };
+    print_drain("raw writes", notifications, same.time, &cost);
 }
 
 /// At a steady pace: times from sending to the outputs.

@@ -27,12 +27,14 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
 /// Every so manieth record is written again.
 const SAMPLE: usize = 8;
 
-/// Per record of the whole.
+/// Of the whole.
+#[derive(Default)]
 pub struct Same {
     pub records: usize,
     pub bytes: usize,
     pub time: Duration,
     pub cpu: Duration,
+    pub broker: Duration,
 }
 
 struct Record {
@@ -52,19 +54,21 @@ pub fn run(broker: &Broker, application: &Application) -> Outcome<Same> {
         config: Vec::new(),
     });
     broker.log.create_topics(&again.collect::<Vec<_>>())?;
-    let mut all = Same { records: 0, bytes: 0, time: Duration::ZERO, cpu: Duration::ZERO };
+    let mut all = Same::default();
     let mut sample = Vec::new();
     for (name, partitions) in &topics {
         read(&broker.log, name, *partitions, &mut all, &mut sample)?;
     }
     let mut producer = broker.log.producer("again")?;
     producer.init_transactions(WAIT)?;
-    let process = std::process::id();
-    let (started, before) = (Instant::now(), usage::cpu(process)?);
+    let (process, node) = (std::process::id(), broker.process_id(0)?);
+    let started = Instant::now();
+    let (before, broker_before) = (usage::cpu(process)?, usage::cpu(node)?);
     write(&mut producer, &sample)?;
     let share = f64::from(u32::try_from(all.records)?) / f64::from(u32::try_from(sample.len())?);
     all.time = started.elapsed().mul_f64(share);
     all.cpu = (usage::cpu(process)? - before).mul_f64(share);
+    all.broker = (usage::cpu(node)? - broker_before).mul_f64(share);
     Ok(all)
 }
 

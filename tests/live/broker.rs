@@ -82,6 +82,13 @@ impl Broker {
         self.nodes.len()
     }
 
+    pub fn process_id(&self, node: usize) -> Outcome<u32> {
+        let name = self.nodes.get(node).ok_or("no such broker")?;
+        let text = succeeded(&["status", name])?;
+        let id = text.lines().find_map(|line| line.strip_prefix("pid="));
+        Ok(id.ok_or("it does not say its pid")?.parse()?)
+    }
+
     /// One of the script's commands for a broker.
     pub fn command(&self, node: usize, command: &str, more: &[&str]) -> Outcome {
         let name = self.nodes.get(node).ok_or("no such broker")?;
