@@ -2,8 +2,12 @@
 //!
 //! Invariant: an unknown version is refused, never guessed. bincode is named nowhere else.
 
+use std::convert::Infallible;
+
 use bincode::config;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::scratch;
 
 /// A type with a stored form.
 pub trait Format: Serialize {
@@ -33,9 +37,13 @@ pub fn encode_into<T: Format>(value: &T, out: &mut Vec<u8>) {
 }
 
 pub fn encode<T: Format>(value: &T) -> Vec<u8> {
-    let mut out = Vec::with_capacity(64);
-    encode_into(value, &mut out);
-    out
+    let written = scratch::written(|out| {
+        encode_into(value, out);
+        Ok::<_, Infallible>(())
+    });
+    match written {
+        Ok(bytes) => bytes,
+    }
 }
 
 pub fn decode<T: Format + DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {

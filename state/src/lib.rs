@@ -26,6 +26,7 @@ pub mod overlay;
 pub mod partitioner;
 pub mod record;
 pub mod rejection;
+pub mod scratch;
 pub mod stage;
 pub mod store;
 pub mod tester;

@@ -3,7 +3,9 @@
 //! Values are JSON in commercetools' own style: camelCase, absent left out, amounts as integer
 //! minor units, times ISO 8601 UTC ([`crate::time::Iso`]).
 
-use aplomb_state::{context::Context, effect::Headers, ids::Timestamp, rejection::Rejection};
+use aplomb_state::{
+    context::Context, effect::Headers, ids::Timestamp, rejection::Rejection, scratch,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -76,7 +78,7 @@ pub fn emit<T: Serialize + ?Sized>(
     emission: &Emission<'_>,
     value: &T,
 ) -> Result<(), Rejection> {
-    let value = serde_json::to_vec(value).map_err(|error| {
+    let value = json(value).map_err(|error| {
         Rejection::new("CONTRACT_VIOLATION", "output-json", format!("{}: {error}", emission.output))
     })?;
     let headers = headers(ctx, emission);
@@ -90,7 +92,7 @@ pub fn emit_with<T: Serialize + ?Sized>(
     value: &T,
     (name, told): (&'static str, &str),
 ) -> Result<(), Rejection> {
-    let value = serde_json::to_vec(value).map_err(|error| {
+    let value = json(value).map_err(|error| {
         Rejection::new("CONTRACT_VIOLATION", "output-json", format!("{}: {error}", emission.output))
     })?;
     let mut headers = headers(ctx, emission);
@@ -106,6 +108,11 @@ pub fn emit_rendered(
 ) -> Result<(), Rejection> {
     let headers = headers(ctx, emission);
     ctx.emit(emission.output, emission.key.as_bytes().to_vec(), Some(json), headers)
+}
+
+/// The value as JSON.
+pub fn json<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Vec<u8>> {
+    scratch::written(|out| serde_json::to_writer(out, value))
 }
 
 /// Says that there is nothing under this key any more.

@@ -6,7 +6,11 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{OrderRow, transitions::State};
-use crate::{messages::skus::NO_CHANNEL, outputs::Money, time::Iso};
+use crate::{
+    messages::skus::NO_CHANNEL,
+    outputs::{self, Money},
+    time::Iso,
+};
 
 /// An order as commercetools, its payments and its stock tell of it now. No personal data.
 #[derive(Serialize)]
@@ -189,7 +193,7 @@ pub(super) fn render(row: &OrderRow, project: &str, order_id: &str) -> Option<Ve
         as_of: order.as_of.map(Iso),
         rule_hash: &row.rule_hash,
     };
-    serde_json::to_vec(&view).ok()
+    outputs::json(&view).ok()
 }
 
 /// Sums are there once the payment has answered, and told an amount.
@@ -242,5 +246,5 @@ fn states([order, payment, shipment]: [Option<State>; 3]) -> States {
 
 #[cfg(test)]
 pub fn schemas() -> Vec<crate::schemas::Topic> {
-    vec![crate::schemas::of::<View<'_>>(crate::outputs::ORDER_VIEW)]
+    vec![crate::schemas::of::<View<'_>>(outputs::ORDER_VIEW)]
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{PAYMENTS, PaymentRow, fold::Transaction};
 use crate::{
     messages::payments::Totals,
-    outputs::Money,
+    outputs::{self, Money},
     resources::{self, notices::Who},
     time::Iso,
 };
@@ -136,7 +136,7 @@ pub(super) fn render(row: &PaymentRow, project: &str, payment_id: &str) -> Optio
         as_of: payment.as_of.map(Iso),
         rule_hash: &row.rule_hash,
     };
-    serde_json::to_vec(&shape).ok()
+    outputs::json(&shape).ok()
 }
 
 /// Without a currency there are none.
@@ -187,5 +187,5 @@ fn render_view(state: &dyn StateView, key: &[u8]) -> Result<Option<String>, Stri
 
 #[cfg(test)]
 pub fn schemas() -> Vec<crate::schemas::Topic> {
-    vec![crate::schemas::of::<Shape<'_>>(crate::outputs::PAYMENT_VIEW)]
+    vec![crate::schemas::of::<Shape<'_>>(outputs::PAYMENT_VIEW)]
 }
