@@ -8,7 +8,8 @@ use std::{
 
 use aplomb::{
     kafka::KafkaLog,
-    log::{Isolation, Log, Producer, Reader, ToSend, TopicDescription},
+    log::{Isolation, Log, Producer, ToSend, TopicDescription},
+    scan,
 };
 use aplomb_state::ids::TopicPartition;
 use rdkafka::{
@@ -94,11 +95,9 @@ fn read(
 ) -> Outcome {
     let partitions: Vec<_> = (0..partitions).map(|n| TopicPartition::new(name, n)).collect();
     let marks = log.watermarks(&partitions, Isolation::ReadCommitted)?;
-    let from: Vec<_> = partitions.iter().zip(&marks).map(|(p, m)| (p.clone(), m.low)).collect();
-    let mut reader = log.reader(&from, Isolation::ReadCommitted)?;
     let topic = to(name);
-    while partitions.iter().zip(&marks).any(|(p, marks)| reader.position(p) < marks.high) {
-        reader.read(10_000, Duration::from_secs(1), &mut |from, record| {
+    for (from, marks) in partitions.iter().zip(marks) {
+        scan::range(log, from, marks.low, marks.high, &mut |record| {
             let mut headers = Vec::new();
             record.headers.each(&mut |name, value| {
                 let name = String::from_utf8_lossy(name).into_owned();
@@ -117,6 +116,7 @@ fn read(
                 });
             }
             all.records += 1;
+            scan::Next::On
         })?;
     }
     Ok(())

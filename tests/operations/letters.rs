@@ -54,7 +54,7 @@ pub fn sent_again_once(broker: &Broker, service: &mut Service) -> Outcome {
 fn records(broker: &Broker) -> Outcome<usize> {
     let application = application();
     let topic = application.input.as_str();
-    let all = 0..application.outputs;
+    let all = 0..application.partitions;
     let partitions: Vec<_> = all.map(|partition| TopicPartition::new(topic, partition)).collect();
     let marks = broker.log.watermarks(&partitions, Isolation::ReadCommitted)?;
     let mut count = 0;

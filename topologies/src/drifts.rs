@@ -1,6 +1,7 @@
 //! The records of the drift topics, whichever actor compares, and where their sides come from.
 
 use aplomb_state::{
+    context::Context,
     record::Trace,
     topology::{Filter, List},
 };
@@ -26,6 +27,18 @@ pub struct Source {
     pub flow: String,
     pub trace: Trace,
     pub cause: Cause,
+}
+
+impl Source {
+    /// The record at hand.
+    pub fn at_hand(ctx: &Context<'_>, system: &str, cause: &Cause) -> Self {
+        Self {
+            system: system.to_owned(),
+            flow: ctx.trace().flow.clone(),
+            trace: ctx.trace().clone(),
+            cause: cause.clone(),
+        }
+    }
 }
 
 /// Two sides that should be equal and were not for longer than they may.

@@ -78,11 +78,8 @@ pub fn emit<T: Serialize + ?Sized>(
     emission: &Emission<'_>,
     value: &T,
 ) -> Result<(), Rejection> {
-    let value = json(value).map_err(|error| {
-        Rejection::new("CONTRACT_VIOLATION", "output-json", format!("{}: {error}", emission.output))
-    })?;
-    let headers = headers(ctx, emission);
-    ctx.emit(emission.output, emission.key.as_bytes().to_vec(), Some(value), headers)
+    let json = rendered(emission, value)?;
+    emit_rendered(ctx, emission, json)
 }
 
 /// As [`emit`], with one header more.
@@ -92,12 +89,19 @@ pub fn emit_with<T: Serialize + ?Sized>(
     value: &T,
     (name, told): (&'static str, &str),
 ) -> Result<(), Rejection> {
-    let value = json(value).map_err(|error| {
-        Rejection::new("CONTRACT_VIOLATION", "output-json", format!("{}: {error}", emission.output))
-    })?;
+    let value = rendered(emission, value)?;
     let mut headers = headers(ctx, emission);
     headers.push(name, told.as_bytes());
     ctx.emit(emission.output, emission.key.as_bytes().to_vec(), Some(value), headers)
+}
+
+fn rendered<T: Serialize + ?Sized>(
+    emission: &Emission<'_>,
+    value: &T,
+) -> Result<Vec<u8>, Rejection> {
+    json(value).map_err(|error| {
+        Rejection::new("CONTRACT_VIOLATION", "output-json", format!("{}: {error}", emission.output))
+    })
 }
 
 /// As [`emit`], of JSON that is rendered already.

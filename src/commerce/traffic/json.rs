@@ -3,7 +3,7 @@
 use std::{fmt, io::Write};
 
 use aplomb_state::ids::Timestamp;
-use jiff::tz::Offset;
+use aplomb_topologies::time::Iso;
 
 use super::catalog::CURRENCY;
 
@@ -114,10 +114,7 @@ impl Json {
     }
 
     pub fn time(&mut self, name: &str, at: Timestamp) {
-        self.name(name);
-        self.out.push(b'"');
-        instant(&mut self.out, at);
-        self.out.push(b'"');
+        self.format(name, format_args!("{}", Iso(at)));
     }
 
     pub fn money(&mut self, name: &str, cents: i64) {
@@ -171,29 +168,5 @@ impl Json {
         self.out.push(b'"');
         self.out.extend_from_slice(text);
         self.out.push(b'"');
-    }
-}
-
-fn instant(out: &mut Vec<u8>, at: Timestamp) {
-    let civil =
-        Offset::UTC.to_datetime(jiff::Timestamp::from_millisecond(at.0).unwrap_or_default());
-    digits(out, i64::from(civil.year()), 4);
-    for (before, value) in [(b'-', civil.month()), (b'-', civil.day()), (b'T', civil.hour())] {
-        out.push(before);
-        digits(out, i64::from(value), 2);
-    }
-    for value in [civil.minute(), civil.second()] {
-        out.push(b':');
-        digits(out, i64::from(value), 2);
-    }
-    out.push(b'.');
-    digits(out, i64::from(civil.millisecond()), 3);
-    out.push(b'Z');
-}
-
-fn digits(out: &mut Vec<u8>, value: i64, width: u32) {
-    for place in (0..width).rev() {
-        let digit = value / 10_i64.pow(place) % 10;
-        out.push(b'0' + u8::try_from(digit).unwrap_or(0));
     }
 }

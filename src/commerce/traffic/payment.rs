@@ -23,8 +23,8 @@ pub(super) struct Payment {
 /// A payment under way.
 pub(super) struct Account {
     pub payment: Arc<Payment>,
+    /// And version: every change of a payment tells of itself.
     sequence: u64,
-    version: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +106,8 @@ impl Kind {
 impl Account {
     fn fact(&mut self, at: Timestamp, id: Id, change: Change) -> Fact {
         self.sequence += 1;
-        self.version += 1;
         let resource = Resource::Payment(Arc::clone(&self.payment));
-        Fact { resource, id, sequence: self.sequence, version: self.version, at, change }
+        Fact { resource, id, sequence: self.sequence, version: self.sequence, at, change }
     }
 }
 
@@ -139,7 +138,7 @@ impl World {
         courier: &mut Courier,
     ) -> Account {
         let first = Transaction { id: self.id(), kind, cents: payment.cents, state: "Success" };
-        let mut account = Account { payment: Arc::new(payment), sequence: 0, version: 0 };
+        let mut account = Account { payment: Arc::new(payment), sequence: 0 };
         let id = self.id();
         courier.tell(account.fact(at, id, Change::PaymentCreated(first)), Fate::Usual);
         account

@@ -1,12 +1,12 @@
 //! The comparators of a location, with their drifts and cases: INV_ONHAND, OVERSOLD,
 //! INV_CT_OVERSTATED and INV_UNEXPLAINED_DELTA.
 
-use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
+use aplomb_state::{ids::Timestamp, rejection::Rejection};
 
 use crate::{
     drifts::{Drift, Entity, Side, SideTrace, SideValue, Source},
     exceptions,
-    messages::{cases::CaseKey, skus::Cause},
+    messages::cases::CaseKey,
     outputs,
     time::Iso,
 };
@@ -216,7 +216,8 @@ impl Site<'_, '_> {
         told: Told,
     ) -> Result<(), Rejection> {
         let sources = self.ctx.get(&SOURCES, &self.on.at)?.unwrap_or_default();
-        let orders = here(self.ctx, &self.on.cause);
+        // Orders as a side: the record at hand stands for them.
+        let orders = Source::at_hand(self.ctx, COMMERCETOOLS, &self.on.cause);
         let id = exceptions::case_id(key);
         self.ledger.revision += 1;
         let revision = self.ledger.revision;
@@ -289,16 +290,6 @@ pub(super) fn drift_key(at: &LocationKey, kind: DriftKind, sources: &Sources) ->
         }
     };
     at.case(kind.code(), &discriminator)
-}
-
-/// Orders as a side: the record at hand stands for them.
-fn here(ctx: &Context<'_>, cause: &Cause) -> Source {
-    Source {
-        system: COMMERCETOOLS.to_owned(),
-        flow: ctx.trace().flow.clone(),
-        trace: ctx.trace().clone(),
-        cause: cause.clone(),
-    }
 }
 
 fn told(event: &'static str, watch: Watch) -> Told {

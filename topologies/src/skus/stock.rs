@@ -6,7 +6,7 @@ use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
 
 use crate::{
     drifts::Source,
-    messages::skus::{CartHolds, Cause, EntryDeleted, EntryReading, StockKind, WarehouseStock},
+    messages::skus::{CartHolds, EntryDeleted, EntryReading, StockKind, WarehouseStock},
     settings::Settings,
 };
 
@@ -47,7 +47,7 @@ pub fn read_entry(
     }
     let same_entry = sources.entry.as_ref().is_some_and(|known| known.id == entry.id);
     sources.entry = Some(entry);
-    sources.platform = source(ctx, COMMERCETOOLS, &reading.cause);
+    sources.platform = Source::at_hand(ctx, COMMERCETOOLS, &reading.cause);
     ctx.put(&SOURCES, &at, &sources)?;
     let on = Occasion::new(at, reading.cause, reading.as_of);
     let mut site = Site::open(ctx, settings, on)?;
@@ -96,7 +96,7 @@ pub fn delete_entry(
     }
     known.revision = deleted.revision;
     known.as_of = known.as_of.max(deleted.as_of);
-    sources.platform = source(ctx, COMMERCETOOLS, &deleted.cause);
+    sources.platform = Source::at_hand(ctx, COMMERCETOOLS, &deleted.cause);
     ctx.put(&SOURCES, &at, &sources)?;
     let on = Occasion::new(at, deleted.cause, deleted.as_of);
     let mut site = Site::open(ctx, settings, on)?;
@@ -182,7 +182,7 @@ pub fn count(mut site: Site<'_, '_>, counted: Count<'_>) -> Result<(), Rejection
     }
     let moved = site.moved_after(as_of)?;
     let (system, batch_id) = (system.to_owned(), batch_id.map(str::to_owned));
-    let warehouse = source(site.ctx, &system, &site.on.cause);
+    let warehouse = Source::at_hand(site.ctx, &system, &site.on.cause);
     site.ledger.physical = Some(Physical { system, batch_id, quantity, as_of, moved });
     site.ledger.as_of = site.ledger.as_of.max(as_of);
     let semantics = site.settings.rules.ct_stock_semantics;
@@ -235,17 +235,8 @@ fn read_delta(
     site.close()
 }
 
-fn source(ctx: &Context<'_>, system: &str, cause: &Cause) -> Source {
-    Source {
-        system: system.to_owned(),
-        flow: ctx.trace().flow.clone(),
-        trace: ctx.trace().clone(),
-        cause: cause.clone(),
-    }
-}
-
 fn source_of_feed(ctx: &Context<'_>, stock: &WarehouseStock) -> Source {
-    Source { flow: stock.flow.clone(), ..source(ctx, &stock.system, &stock.cause) }
+    Source { flow: stock.flow.clone(), ..Source::at_hand(ctx, &stock.system, &stock.cause) }
 }
 
 // === impl Physical ===

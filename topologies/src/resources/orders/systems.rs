@@ -154,7 +154,8 @@ impl OrderRow {
         if now_open {
             word.drift = Some((opened_at, first_seen));
         }
-        let own = here(ctx, subject);
+        // commercetools' side: the record at hand stands for it.
+        let own = Source::at_hand(ctx, COMMERCETOOLS, subject.cause);
         let sides = [
             (&own, own_states.as_str(), self.order.as_of.unwrap_or(subject.at)),
             (&word.source, word.status.as_deref().unwrap_or_default(), word.as_of),
@@ -232,15 +233,5 @@ impl OrderRow {
             ctx.send(NAME, actor.into_bytes(), &body)?;
         }
         Ok(())
-    }
-}
-
-/// commercetools' side: the record at hand stands for it.
-fn here(ctx: &Context<'_>, subject: &Subject<'_>) -> Source {
-    Source {
-        system: COMMERCETOOLS.to_owned(),
-        flow: ctx.trace().flow.clone(),
-        trace: ctx.trace().clone(),
-        cause: subject.cause.clone(),
     }
 }
