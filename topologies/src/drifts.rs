@@ -2,23 +2,29 @@
 
 use aplomb_state::{
     context::Context,
+    ids::Timestamp,
     record::Trace,
     topology::{Filter, List},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{messages::skus::Cause, resources, skus, time::Iso};
+use crate::{messages::skus::Cause, outputs::Money, resources, skus, time::Iso};
 
-/// `/drifts?status=&kind=&sku=&order=`: what is suspected and open of stock, and open of orders.
+/// `/drifts?status=&kind=&sku=&order=&payment=`: what is suspected and open of stock, and open of
+/// orders and payments.
 pub fn list() -> List {
     const FILTERS: &[Filter] = &[
         Filter { name: "status", values: &["suspect", "open"] },
         Filter { name: "kind", values: &[] },
         Filter { name: "sku", values: &[] },
         Filter { name: "order", values: &[] },
+        Filter { name: "payment", values: &[] },
     ];
-    List { name: "drifts", filters: FILTERS, rows: &[skus::drifts::ROWS, resources::ORDER_DRIFTS] }
+    List { name: "drifts", filters: FILTERS, rows: &[skus::drifts::ROWS, resources::DRIFTS] }
 }
+
+/// The name of the system whose projects these are.
+pub const COMMERCETOOLS: &str = "commercetools";
 
 /// Where a side's value came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +47,33 @@ impl Source {
     }
 }
 
+/// How a drift went before, to tell flapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    pub resolved_at: Option<Timestamp>,
+    /// How often the drift reopened within the cool-down, in a row.
+    pub flaps: u32,
+}
+
+impl Past {
+    /// Flaps once it opens again, having been seen first at that instant.
+    pub fn flaps_if(self, first_seen: Timestamp, cool_down_ms: i64) -> u32 {
+        if self.is_recent(first_seen, cool_down_ms) { self.flaps.saturating_add(1) } else { 0 }
+    }
+
+    pub fn is_recent(self, at: Timestamp, cool_down_ms: i64) -> bool {
+        self.resolved_at.is_some_and(|resolved| at <= resolved.plus_ms(cool_down_ms))
+    }
+}
+
+/// What a case says of its drift, and that it comes and goes.
+pub fn flapping(mut detail: String, flaps: u32) -> String {
+    if flaps > 0 {
+        detail.push_str(&format!("; flapping, reopened {flaps} times"));
+    }
+    detail
+}
+
 /// Two sides that should be equal and were not for longer than they may.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -53,8 +86,9 @@ pub struct Drift<'a> {
     pub drift_id: &'a str,
     /// Key of the commercetools project.
     pub project_key: &'a str,
-    /// What differs: `INV_ONHAND`, `INV_CT_OVERSTATED`, `INV_UNEXPLAINED_DELTA`, `OVERSOLD` or
-    /// `ORDER_STATE_DESYNC`.
+    /// What differs: `INV_ONHAND`, `INV_CT_OVERSTATED`, `INV_UNEXPLAINED_DELTA`, `OVERSOLD`,
+    /// `ORDER_STATE_DESYNC`, `PAYMENT_AMOUNT`, `PAYMENT_STATE_LAG`, `PAYMENT_DELAYED` or
+    /// `ORPHAN_PAYMENT`.
     pub kind: &'static str,
     /// Code of its case.
     pub code: &'static str,
@@ -65,11 +99,13 @@ pub struct Drift<'a> {
     /// Id of the supply channel of the stock, `~` without one; only of a sku.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<&'a str>,
-    /// What is compared: `quantityOnStock`, `oldQuantityOnStock`, `onHand` or `status`.
+    /// What is compared: `quantityOnStock`, `oldQuantityOnStock`, `onHand`; `status` of an order;
+    /// `captured` or `amountPlanned` of its payments, its `paymentState`; the `order` of a payment.
     pub field: &'static str,
-    /// The two sides: commercetools' own or its orders', then the other.
+    /// The two sides: commercetools' own or its orders', then the other. Of an order and its
+    /// payments the order's side is the first; of a payment without an order the payment's.
     pub sides: [Side<'a>; 2],
-    /// By how many units of stock the sides may differ; 0 where texts are compared.
+    /// By how many units of stock the sides may differ; 0 for all else.
     pub tolerance: i64,
     /// How often it opened again within the cool-down, in a row; absent: never.
     #[serde(skip_serializing_if = "is_zero")]
@@ -92,10 +128,10 @@ fn is_zero(flaps: &u32) -> bool {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Entity<'a> {
-    /// `sku` or `order`.
+    /// `sku`, `order` or `payment`.
     #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// The sku, or the order's id in commercetools.
+    pub kind: &'a str,
+    /// The sku, or the id of the order or payment in commercetools.
     pub id: &'a str,
 }
 
@@ -114,15 +150,18 @@ pub struct Side<'a> {
     pub trace: SideTrace<'a>,
 }
 
-/// A number of units, or a status.
+/// A number of units, a state, or an amount.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum SideValue<'a> {
     /// Units of stock.
     Units(i64),
-    /// A system's status; of commercetools `orderState/shipmentState`.
+    /// A system's status; of commercetools `orderState/shipmentState`, or the `paymentState`
+    /// (`absent` without one); of a payment's order its id, `absent` without one.
     Text(&'a str),
+    /// What payments come to; an order's total.
+    Money(&'a Money),
 }
 
 /// Where the record behind a value stands.

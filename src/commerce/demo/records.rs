@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::inputs::Inputs;
+use super::{inputs::Inputs, text::money};
 use crate::embedded::Kept;
 
 /// What stands in the log when the day is over. Outputs by their names without the prefix.
@@ -72,6 +72,8 @@ pub(super) struct Drift {
     pub project_key: String,
     pub kind: String,
     pub entity: Entity,
+    #[serde(default)]
+    pub field: String,
     /// Of stock.
     #[serde(default)]
     pub location: Option<String>,
@@ -92,12 +94,13 @@ pub(super) struct Side {
     pub value: SideValue,
 }
 
-/// Units, or a state in the system's own words.
+/// Units, an amount, or a state in the system's own words.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum SideValue {
     Units(i64),
     State(String),
+    Money(Money),
 }
 
 #[derive(Deserialize)]
@@ -126,7 +129,7 @@ impl SideValue {
     pub fn units(&self) -> i64 {
         match self {
             Self::Units(units) => *units,
-            Self::State(_) => 0,
+            Self::State(_) | Self::Money(_) => 0,
         }
     }
 }
@@ -136,6 +139,9 @@ impl std::fmt::Display for SideValue {
         match self {
             Self::Units(units) => units.fmt(formatter),
             Self::State(state) => state.fmt(formatter),
+            Self::Money(Money { cent_amount, currency_code }) => {
+                money(currency_code, *cent_amount).fmt(formatter)
+            }
         }
     }
 }

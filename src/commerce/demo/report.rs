@@ -153,16 +153,18 @@ fn drifts(page: &mut Page, summary: &Summary) {
     page.entry("Drifts", &counts);
     for drift in &drifts.open {
         let [(ours, our_value), (theirs, their_value)] = &drift.sides;
-        // A system that contradicts itself: its changes do not add up to what it says.
-        let other = if ours == theirs { "its changes make" } else { &format!("{theirs} makes") };
-        let text = format!(
-            "{}: {ours} says {our_value}, {other} it {their_value}, since {}",
-            match &drift.location {
-                Some(location) => format!("{} {}", drift.entity, place(location)),
-                None => format!("order {}", drift.entity),
-            },
-            minute(&drift.since),
-        );
+        // A system that contradicts itself: its changes do not add up to what it says, or its
+        // orders and payments do not go together.
+        let says = match (&drift.location, ours == theirs) {
+            (Some(_), true) => {
+                format!("{ours} says {our_value}, its changes make it {their_value}")
+            }
+            (None, true) => format!("{} {our_value} beside {their_value}", drift.field),
+            (_, false) => format!("{ours} says {our_value}, {theirs} makes it {their_value}"),
+        };
+        let place = drift.location.as_deref().map(place).unwrap_or_default();
+        let about = [drift.entity.as_str(), &place].join(" ");
+        let text = format!("{}: {says}, since {}", about.trim_end(), minute(&drift.since));
         page.entry(&drift.kind, &text);
     }
 }

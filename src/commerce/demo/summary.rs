@@ -88,7 +88,9 @@ pub(super) struct Drifts {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OpenDrift {
     pub kind: String,
+    /// With its type, but for a sku.
     pub entity: String,
+    pub field: String,
     /// Of stock.
     pub location: Option<String>,
     /// (system, value)
@@ -250,7 +252,11 @@ fn drifts(topics: &Topics, open: &[Drift]) -> Drifts {
     }
     let still_open = open.iter().filter(|drift| drift.kind != OVERSOLD).map(|drift| OpenDrift {
         kind: drift.kind.clone(),
-        entity: drift.entity.id.clone(),
+        entity: match drift.entity.kind.as_str() {
+            "sku" => drift.entity.id.clone(),
+            kind => format!("{kind} {}", drift.entity.id),
+        },
+        field: drift.field.clone(),
         location: drift.location.clone(),
         sides: drift.sides.each_ref().map(|side| (side.system.clone(), side.value.to_string())),
         since: drift.first_seen.clone(),

@@ -202,6 +202,7 @@ fn drifts_are_what_is_open_now_and_oversold_stands_apart() {
     let expected = OpenDrift {
         kind: "INV_ONHAND".to_owned(),
         entity: "C".to_owned(),
+        field: String::new(),
         location: Some("~".to_owned()),
         sides: [("commercetools".to_owned(), "5".to_owned()), ("wms".to_owned(), "9".to_owned())],
         since: "2026-03-02T09:00:00.000Z".to_owned(),

@@ -218,7 +218,7 @@ impl Identifier {
         for trouble in &turned.ended {
             notices::clear(ctx, case(subject.who, trouble), subject.at, subject.cause)?;
         }
-        for trouble in &turned.opened {
+        for (trouble, _) in &turned.opened {
             let (_, number) = number_of(subject.who);
             let detail = match trouble {
                 Trouble::Unknown(system) => {

@@ -5,10 +5,12 @@
 //! - [`orders`], [`payments`], [`entries`], [`plain`]: what the messages of a type mean.
 //! - [`identifiers`]: whose an order number is, and what waits for that to be known.
 //! - [`watches`]: conditions that count only once they have held for a while.
+//! - [`drifts`]: those of them that compare two sides.
 
 mod actor;
 mod checkouts;
 mod delivered;
+mod drifts;
 mod entries;
 mod identifiers;
 mod notices;
@@ -40,7 +42,8 @@ use crate::{
     outputs,
 };
 
-pub use orders::{drifts::ROWS as ORDER_DRIFTS, orders_view};
+pub use drifts::rows::ROWS as DRIFTS;
+pub use orders::orders_view;
 pub use payments::payments_view;
 
 pub const NAME: &str = "resources";
@@ -81,7 +84,7 @@ impl Stage for Resources {
                 identifiers::IDENTIFIERS.definition(),
                 actor::BUFFER.definition(),
                 actor::CHECKPOINTS.definition(),
-                orders::drifts::OPEN.definition(),
+                drifts::rows::OPEN.definition(),
             ],
             outputs: vec![
                 outputs::ORDER_VIEW,

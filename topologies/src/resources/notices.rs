@@ -3,6 +3,7 @@
 use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
 use serde::Serialize;
 
+use super::delivered::Delivered;
 use crate::{
     exceptions,
     messages::{
@@ -19,6 +20,21 @@ pub struct Who<'a> {
     pub project: &'a str,
     pub type_id: &'a str,
     pub id: &'a str,
+}
+
+/// Whose records these are, and why.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    pub who: Who<'a>,
+    pub cause: &'a Cause,
+    /// When commercetools generated what caused it.
+    pub at: Timestamp,
+}
+
+impl<'a> Subject<'a> {
+    pub fn of(message: &Delivered<'a>, cause: &'a Cause) -> Result<Self, Rejection> {
+        Ok(Self { who: Who::of(message.key)?, cause, at: message.head.created_at })
+    }
 }
 
 impl<'a> Who<'a> {

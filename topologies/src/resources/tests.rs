@@ -209,7 +209,10 @@ fn past_the_window_a_late_message_only_says_that_the_view_diverged() {
     }
     let view = view(&tester);
     assert_eq!(view["orderState"], "Open");
-    assert_eq!(view["openCodes"], json!(["ORDER_STUCK", "ORDER_VIEW_DIVERGED", "SEQUENCE_GAP"]));
+    assert_eq!(
+        view["openCodes"],
+        json!(["ORDER_STUCK", "ORDER_VIEW_DIVERGED", "PAYMENT_DELAYED", "SEQUENCE_GAP"])
+    );
     assert_eq!(tester.of_topic(outputs::REFETCH_REQUESTS).count(), 2);
 }
 

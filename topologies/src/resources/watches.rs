@@ -25,7 +25,8 @@ pub struct Watches<K: Ord> {
 /// What has changed by a look at what holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turned<K> {
-    pub opened: Vec<K>,
+    /// With when they began to hold.
+    pub opened: Vec<(K, Timestamp)>,
     pub ended: Vec<K>,
 }
 
@@ -50,14 +51,17 @@ impl<K: Ord + Clone> Watches<K> {
             }
             let deadline = *self.due.entry(key.clone()).or_insert(now.plus_ms(*grace_ms));
             if deadline <= now {
-                opened.push(key.clone());
+                opened.push((key.clone(), deadline.minus_ms(*grace_ms)));
             }
         }
-        self.due.retain(|key, _| holding.contains_key(key) && !opened.contains(key));
+        for (key, _) in &opened {
+            self.due.remove(key);
+        }
+        self.due.retain(|key, _| holding.contains_key(key));
         let over = self.open.iter().filter(|key| !holding.contains_key(*key));
         let ended: Vec<K> = over.cloned().collect();
         self.open.retain(|key| holding.contains_key(key));
-        self.open.extend(opened.iter().cloned());
+        self.open.extend(opened.iter().map(|(key, _)| key.clone()));
         Turned { opened, ended }
     }
 
@@ -107,10 +111,10 @@ mod tests {
         let nothing = Turned { opened: vec![], ended: vec![] };
         let holding = BTreeMap::from([("slow", 60), ("fast", 0)]);
         let turned = watches.turn(&holding, at(100));
-        assert_eq!(turned, Turned { opened: vec!["fast"], ended: vec![] });
+        assert_eq!(turned, Turned { opened: vec![("fast", at(100))], ended: vec![] });
         assert_eq!(watches.turn(&holding, at(159)), nothing);
         let turned = watches.turn(&holding, at(160));
-        assert_eq!(turned, Turned { opened: vec!["slow"], ended: vec![] });
+        assert_eq!(turned, Turned { opened: vec![("slow", at(100))], ended: vec![] });
         let turned = watches.turn(&BTreeMap::new(), at(161));
         assert_eq!(turned, Turned { opened: vec![], ended: vec!["fast", "slow"] });
         assert_eq!(watches, Watches::default());
@@ -125,6 +129,6 @@ mod tests {
         let opened = |turned: Turned<&'static str>| turned.opened;
         assert!(opened(watches.turn(&holding, at(55))).is_empty());
         assert!(opened(watches.turn(&holding, at(60))).is_empty());
-        assert_eq!(opened(watches.turn(&holding, at(115))), ["slow"]);
+        assert_eq!(opened(watches.turn(&holding, at(115))), [("slow", at(55))]);
     }
 }

@@ -16,6 +16,8 @@ pub struct PaymentRules {
     /// X10 and X11.
     pub not_captured_ms: i64,
     pub state_lag_ms: i64,
+    /// How long a payment may be authorised or pending.
+    pub delayed_ms: i64,
     /// X6.
     pub refund_after_cancel_ms: i64,
     /// X14.
@@ -34,6 +36,7 @@ impl Default for PaymentRules {
             grace_ms: MINUTE_MS,
             not_captured_ms: 10 * MINUTE_MS,
             state_lag_ms: 10 * MINUTE_MS,
+            delayed_ms: 5 * DAY_MS,
             refund_after_cancel_ms: 14 * DAY_MS,
             return_refund_ms: DAY_MS,
             orphan_ms: 30 * MINUTE_MS,
@@ -44,11 +47,12 @@ impl Default for PaymentRules {
 }
 
 impl PaymentRules {
-    pub(super) fn durations(&self) -> [(&'static str, i64); 7] {
+    pub(super) fn durations(&self) -> [(&'static str, i64); 8] {
         [
             ("payments.grace_ms", self.grace_ms),
             ("payments.not_captured_ms", self.not_captured_ms),
             ("payments.state_lag_ms", self.state_lag_ms),
+            ("payments.delayed_ms", self.delayed_ms),
             ("payments.refund_after_cancel_ms", self.refund_after_cancel_ms),
             ("payments.return_refund_ms", self.return_refund_ms),
             ("payments.orphan_ms", self.orphan_ms),

@@ -142,6 +142,7 @@ pub struct Levels {
     pub x19: Level,
     pub x20: Level,
     pub payment_amount: Level,
+    pub payment_delayed: Level,
 }
 
 impl Default for Levels {
@@ -169,6 +170,7 @@ impl Default for Levels {
             x19: Warn,
             x20: Error,
             payment_amount: Warn,
+            payment_delayed: Warn,
         }
     }
 }

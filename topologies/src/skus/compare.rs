@@ -4,7 +4,7 @@
 use aplomb_state::{ids::Timestamp, rejection::Rejection};
 
 use crate::{
-    drifts::{Drift, Entity, Side, SideTrace, SideValue, Source},
+    drifts::{Drift, Entity, Side, SideTrace, SideValue, Source, flapping},
     exceptions,
     messages::cases::CaseKey,
     outputs,
@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     COMMERCETOOLS, DriftKind,
-    drift::{self, Action, Input, Past, Values, Watch},
+    drift::{self, Action, Input, Values, Watch},
     ledger::Watched,
     site::Site,
     state::{DRIFTS, Drifts, LocationKey, SOURCES, Sources},
@@ -307,7 +307,7 @@ fn told(event: &'static str, watch: Watch) -> Told {
 
 fn detail(finding: &Finding, watch: Watch) -> String {
     let Values { ours, theirs } = finding.values;
-    let mut detail = match finding.kind {
+    let detail = match finding.kind {
         DriftKind::OnHand => format!("commercetools shows {ours} on stock, {theirs} expected"),
         DriftKind::Oversold => format!("{ours} units are due, {theirs} on hand"),
         DriftKind::Overstated => format!(
@@ -318,12 +318,8 @@ fn detail(finding: &Finding, watch: Watch) -> String {
             format!("commercetools' stock was {ours} before the change, {theirs} are explained")
         }
     };
-    if let Watch::Open { past: Past { flaps, .. }, .. } = watch
-        && flaps > 0
-    {
-        detail.push_str(&format!("; flapping, reopened {flaps} times"));
-    }
-    detail
+    let flaps = if let Watch::Open { past, .. } = watch { past.flaps } else { 0 };
+    flapping(detail, flaps)
 }
 
 // === impl Drifts ===

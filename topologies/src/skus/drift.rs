@@ -12,19 +12,13 @@
 use aplomb_state::ids::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::drifts::Past;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Watch {
     Rest(Past),
     Suspect { first_seen: Timestamp, deadline: Timestamp, past: Past },
     Open { first_seen: Timestamp, opened_at: Timestamp, values: Values, past: Past },
-}
-
-/// What came before, to tell flapping.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Past {
-    pub resolved_at: Option<Timestamp>,
-    /// How often the drift reopened within the cool-down, in a row.
-    pub flaps: u32,
 }
 
 /// The sides, commercetools' first.
@@ -87,11 +81,7 @@ impl Watch {
                 Self::Suspect { first_seen, deadline: own, past },
                 Input::Deadline { deadline, values, cool_down_ms },
             ) if own == deadline => {
-                let again = past
-                    .resolved_at
-                    .is_some_and(|resolved| first_seen <= resolved.plus_ms(cool_down_ms));
-                let flaps = if again { past.flaps.saturating_add(1) } else { 0 };
-                let past = Past { flaps, ..past };
+                let past = Past { flaps: past.flaps_if(first_seen, cool_down_ms), ..past };
                 (Self::Open { first_seen, opened_at: deadline, values, past }, Action::Opened)
             }
             (

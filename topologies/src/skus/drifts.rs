@@ -71,8 +71,8 @@ fn render(state: &dyn StateView, key: &[u8], value: &[u8]) -> Result<Vec<Item>, 
             flaps: past.flaps,
         };
         let json = serde_json::to_string(&line).map_err(|error| error.to_string())?;
-        // By the list's filters: no order.
-        let fields = [status, kind.code(), at.sku(), ""].map(str::to_owned).to_vec();
+        // By the list's filters: no order, no payment.
+        let fields = [status, kind.code(), at.sku(), "", ""].map(str::to_owned).to_vec();
         items.push(Item { json, fields });
     }
     Ok(items)

@@ -19,6 +19,7 @@ use aplomb_state::{
 };
 
 use crate::{
+    drifts::COMMERCETOOLS,
     exceptions,
     messages::skus::{Cause, SkuMessage},
     outputs,
@@ -49,8 +50,6 @@ use self::{
 
 /// The stage's name: its inbox is `inbox.skus`.
 pub const SKUS: &str = "skus";
-
-const COMMERCETOOLS: &str = "commercetools";
 
 /// No shop counts more units than this; sums of such quantities stay far from overflow.
 const QUANTITY_MAX: i64 = 1_000_000_000_000;

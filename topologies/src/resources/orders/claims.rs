@@ -14,10 +14,11 @@ use super::{
     OrderRow,
     fold::Claim,
     outcomes::{Code, Judgement, Verdict},
-    publish::{Before, Subject},
+    publish::Before,
     records,
     transitions::{Dimension, State},
 };
+use crate::resources::notices::Subject;
 
 /// The last verdict on a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

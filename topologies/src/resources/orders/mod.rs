@@ -1,7 +1,7 @@
 //! Orders: the actor around the fold. It turns outcomes into records, targets and cases.
 
 mod claims;
-pub mod drifts;
+mod compared;
 mod edits;
 mod facts;
 mod fold;
@@ -42,7 +42,8 @@ use self::{
 use super::{
     actor::{self, AfterEnd, Ended, Late, Resource},
     delivered::{Bytes, Delivered},
-    notices::Who,
+    drifts::Drifts,
+    notices::{Subject, Who},
     sequencer::Sequence,
     watches::Watches,
 };
@@ -72,6 +73,7 @@ pub struct OrderRow {
     watches: Watches<Condition>,
     /// What other systems said last, by system.
     words: BTreeMap<String, Word>,
+    drifts: Drifts<Condition>,
     claimed: Option<Claimed>,
     ended: Option<Ended>,
     /// Of the configuration by which the order was last judged.
@@ -79,7 +81,7 @@ pub struct OrderRow {
 }
 
 impl Format for OrderRow {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 }
 
 /// A sku's last answer for a line.
@@ -206,7 +208,7 @@ impl Resource for OrderRow {
     ) -> Result<(), Rejection> {
         let before = publish::Before::of(&self.order);
         self.order.delete();
-        self.publish_as(ctx, &publish::Subject { who, cause, at }, &before, &[]).map(|_| ())
+        self.publish_as(ctx, &Subject { who, cause, at }, &before, &[]).map(|_| ())
     }
 }
 
@@ -257,7 +259,7 @@ pub fn hold_state(ctx: &mut Context<'_>, key: &[u8], hold: &HoldState) -> Result
         let at = row.order.as_of.unwrap_or(ctx.at());
         let who = Who::of(key)?;
         row.emit_view(ctx, who, &cause, at)?;
-        row.watch_allocation(ctx, &publish::Subject { who, cause: &cause, at })?;
+        row.watch_allocation(ctx, &Subject { who, cause: &cause, at })?;
     }
     ctx.put(&ORDERS, key, &row)
 }

@@ -43,6 +43,8 @@ pub enum Code {
     Rejected,
     /// Another system names the order, and commercetools never told of it.
     UnknownHere,
+    /// Authorised or pending for too long.
+    PaymentDelayed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -127,6 +129,7 @@ impl Code {
             Self::PaidNotCaptured => "PAID_NOT_CAPTURED",
             Self::PaymentStateLag => "PAYMENT_STATE_LAG",
             Self::PaymentAmount => "PAYMENT_AMOUNT",
+            Self::PaymentDelayed => "PAYMENT_DELAYED",
             Self::CurrencyMismatch => "CURRENCY_MISMATCH",
             Self::RefundMismatch => "REFUND_MISMATCH",
             Self::ReturnRefundMissing => "RETURN_REFUND_MISSING",
@@ -156,6 +159,7 @@ impl Code {
             Self::PaidNotCaptured
             | Self::PaymentStateLag
             | Self::PaymentAmount
+            | Self::PaymentDelayed
             | Self::CurrencyMismatch
             | Self::RefundMismatch
             | Self::ReturnRefundMissing => true,

@@ -11,18 +11,22 @@ use serde::{Deserialize, Serialize};
 use super::{
     ORDERS, OrderRow,
     outcomes::{Code, Condition, Judgement, Verdict},
-    publish::Subject,
     records,
     returns::{ReturnItem, ReturnPayment},
     rules::level_of,
     transitions::{Dimension, State},
 };
 use crate::{
+    drifts,
     messages::{
         payments::{PaymentState, Statement},
         skus::Cause,
     },
-    resources::notices::{self, Who},
+    outputs::Money,
+    resources::{
+        drifts::Value,
+        notices::{self, Subject, Who},
+    },
     settings::{Level, Levels, Rules, Settings},
 };
 
@@ -34,6 +38,8 @@ pub struct Account {
     revision: u64,
     /// Absent: the payment was deleted.
     statement: Option<Statement>,
+    /// When commercetools generated what it followed from.
+    as_of: Timestamp,
 }
 
 /// What is known of all payments of an order together, in its currency and minor units.
@@ -46,6 +52,8 @@ struct Sums {
     captured: i64,
     refunded: i64,
     kept: i64,
+    /// Authorised and not captured, or pending.
+    awaited: i64,
     /// Absent: a payment that may still come to something states no plan.
     planned: Option<i64>,
 }
@@ -64,6 +72,7 @@ pub fn payment_state(
         payment_id: state.payment_id.clone(),
         revision: state.revision,
         statement: state.statement.clone(),
+        as_of: state.at,
     };
     let refunded = |account: &Account| {
         account.statement.as_ref().map_or(0, |statement| statement.totals.refunded)
@@ -118,6 +127,9 @@ impl OrderRow {
             sums.captured = sums.captured.saturating_add(totals.captured);
             sums.refunded = sums.refunded.saturating_add(totals.refunded);
             sums.kept = sums.kept.saturating_add(totals.kept());
+            let authorised = totals.authorised.saturating_sub(totals.captured).max(0);
+            let awaited = authorised.saturating_add(totals.pending);
+            sums.awaited = sums.awaited.saturating_add(awaited);
             let planned = statement.planned.as_ref().map(|planned| planned.cent_amount);
             let both = sums.planned.zip(planned);
             sums.planned = both.map(|(sum, planned)| sum.saturating_add(planned));
@@ -140,15 +152,16 @@ impl OrderRow {
             if !self.order.deleted || condition.code.ends_with_the_order() {
                 let case = subject.who.case(condition.code.name(), &condition.discriminator);
                 notices::clear(ctx, case, subject.at, subject.cause)?;
-                self.tell_desync(ctx, subject, condition, rules)?;
             }
         }
+        self.follow_drifts(ctx, subject, &turned, rules)?;
         self.settle_claim(ctx, subject)?;
-        let mut turns = turned.opened.iter().chain(&turned.ended);
+        let opened = turned.opened.iter().map(|(condition, _)| condition);
+        let mut turns = opened.clone().chain(&turned.ended);
         if turns.any(|condition| condition.code == Code::NoDelivery) && !self.order.deleted {
             self.target_all(ctx, subject)?;
         }
-        for condition in &turned.opened {
+        for condition in opened {
             let (dimension, rule, level) = rule_of(condition.code, &rules.levels);
             let judgement = level_of(level);
             let (from, to) = (None, None);
@@ -161,8 +174,8 @@ impl OrderRow {
                 .waiting_detail(condition)
                 .or_else(|| self.desync_detail(condition))
                 .unwrap_or_else(|| self.watched_detail(condition));
+            let detail = drifts::flapping(detail, self.drifts.flaps(condition));
             self.raise(ctx, subject, condition, &detail)?;
-            self.tell_desync(ctx, subject, condition, rules)?;
         }
         Ok(())
     }
@@ -201,6 +214,11 @@ impl OrderRow {
         };
         self.waiting(rules, &mut hold);
         self.desynced(settings, &mut hold);
+        self.unpaid(rules, &mut hold);
+        holding
+    }
+
+    fn unpaid(&self, rules: &Rules, hold: &mut impl FnMut(bool, Code, &str, i64)) {
         let (sums, graces) = (self.sums(), &rules.payments);
         let total = self.order.due().map(|total| total.cent_amount);
         let state = |dimension| self.order.state(dimension);
@@ -214,10 +232,12 @@ impl OrderRow {
         let cancelled = state(Dimension::Order) == Some(State::Cancelled);
         let code = Code::CancelledNotRefunded;
         hold(cancelled && sums.kept > 0, code, "", graces.refund_after_cancel_ms);
-        let Some(total) = total else { return holding };
-        if sums.known == 0 {
-            return holding;
-        }
+        let waits = matches!(payment, None | Some(State::Pending | State::BalanceDue))
+            && (payment == Some(State::Pending) || sums.awaited > 0)
+            && total.is_some_and(|total| sums.kept < total);
+        let delayed = waits && !cancelled && !self.pays_later(rules);
+        hold(delayed, Code::PaymentDelayed, "", graces.delayed_ms);
+        let Some(total) = total.filter(|_| sums.known > 0) else { return };
         let short = payment == Some(State::Paid) && sums.captured < total;
         hold(short, Code::PaidNotCaptured, "", graces.not_captured_ms);
         let settled = matches!(payment, Some(State::Paid | State::CreditOwed));
@@ -238,7 +258,6 @@ impl OrderRow {
             let differs = told.is_some() && told != currency;
             hold(differs, Code::CurrencyMismatch, payment_id, 0);
         }
-        holding
     }
 
     /// X13: a part was refunded that is not what came back, nor what was captured too much; or the
@@ -275,12 +294,17 @@ impl OrderRow {
         let shipment = self.order.state(Dimension::Shipment);
         let payment = self.order.state(Dimension::Payment);
         let [_, payment_changed, shipment_changed] = self.order.changed;
-        let mut methods =
-            self.statements().filter_map(|(_, statement)| statement.method.as_deref());
         matches!(shipment, Some(State::Shipped | State::Partial | State::Delivered))
             && matches!(payment, Some(State::Pending | State::BalanceDue))
             && (payment_changed || shipment_changed)
-            && !methods.any(|method| rules.payments.pay_later.contains(method))
+            && !self.pays_later(rules)
+    }
+
+    /// Nobody expects the money before the goods are there.
+    fn pays_later(&self, rules: &Rules) -> bool {
+        let mut methods =
+            self.statements().filter_map(|(_, statement)| statement.method.as_deref());
+        methods.any(|method| rules.payments.pay_later.contains(method))
     }
 
     /// Whether every payment has said how it pays, where that matters.
@@ -305,6 +329,10 @@ impl OrderRow {
             }
             Code::PaymentStateLag => {
                 format!("{kept} of {total} {currency} are captured, the order is not paid")
+            }
+            Code::PaymentDelayed => {
+                let awaited = sums.awaited;
+                format!("{kept} of {total} {currency} are captured, {awaited} are on their way")
             }
             Code::Unproven => {
                 let (from, to) = self
@@ -346,10 +374,40 @@ impl OrderRow {
             | Code::CompleteUnpaid => total,
             Code::CancelledNotRefunded => sums.kept,
             Code::PaidNotCaptured => total.saturating_sub(sums.captured),
+            Code::PaymentDelayed => total.saturating_sub(sums.kept),
             Code::RefundMismatch => sums.refunded,
             _ => return None,
         };
         Some(amount)
+    }
+
+    pub(super) fn total_shown(&self) -> Value {
+        self.money_shown(|total, _| total)
+    }
+
+    pub(super) fn kept_shown(&self) -> Value {
+        self.money_shown(|_, sums| sums.kept)
+    }
+
+    pub(super) fn awaited_shown(&self) -> Value {
+        self.money_shown(|_, sums| sums.awaited)
+    }
+
+    pub(super) fn planned_shown(&self) -> Value {
+        self.money_shown(|_, sums| sums.planned.unwrap_or_default())
+    }
+
+    fn money_shown(&self, which: impl Fn(i64, Sums) -> i64) -> Value {
+        let Some(total) = self.order.due() else { return Value::text("absent") };
+        let cent_amount = which(total.cent_amount, self.sums());
+        Value::Money(Money { cent_amount, ..total.clone() })
+    }
+
+    /// When the payments said last what they come to.
+    pub(super) fn paid_as_of(&self, subject: &Subject<'_>) -> Timestamp {
+        let linked = self.payments.iter();
+        let linked = linked.filter(|account| self.order.payments.contains(&account.payment_id));
+        linked.map(|account| account.as_of).max().unwrap_or(subject.at)
     }
 }
 
@@ -365,6 +423,7 @@ fn rule_of(code: Code, levels: &Levels) -> (&'static str, &'static str, Level) {
         Code::CurrencyMismatch => ("payments", "X16", levels.x16),
         Code::Unproven => ("payments", "transition", Level::Error),
         Code::PaymentAmount => ("payments", "PAYMENT_AMOUNT", levels.payment_amount),
+        Code::PaymentDelayed => ("payments", "PAYMENT_DELAYED", levels.payment_delayed),
         Code::ShipQuantity => ("delivery", "X7", levels.x7),
         Code::NoDelivery => ("delivery", "X9", levels.x9),
         Code::Stuck => ("stuck", "X17", levels.x17),

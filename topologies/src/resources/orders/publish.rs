@@ -22,7 +22,8 @@ use crate::{
     outputs::{self, Emission},
     resources::{
         delivered::Delivered,
-        notices::{self, Who},
+        drifts::Drifts,
+        notices::{self, Subject, Who},
     },
 };
 
@@ -63,15 +64,6 @@ type Told = [i64; 6];
 fn told_of(line: &Line) -> Told {
     let Line { ordered, cancelled, shipped, returned, restocked, unusable, .. } = line;
     [*ordered, *cancelled, *shipped, *returned, *restocked, *unusable]
-}
-
-/// Whose records these are, and why.
-#[derive(Clone, Copy)]
-pub(super) struct Subject<'a> {
-    pub who: Who<'a>,
-    pub cause: &'a Cause,
-    /// When commercetools generated what caused it.
-    pub at: Timestamp,
 }
 
 impl OrderRow {
@@ -336,7 +328,7 @@ impl OrderRow {
     fn bury(&mut self, ctx: &mut Context<'_>, subject: &Subject<'_>) -> Result<(), Rejection> {
         self.order = Order { deleted: true, as_of: Some(subject.at), ..Order::default() };
         self.allocations = Vec::new();
-        self.words = BTreeMap::new();
+        (self.words, self.drifts) = (BTreeMap::new(), Drifts::default());
         (self.payments, self.claimed) = (Vec::new(), None);
         self.watches.end(ctx, subject.who);
         self.ended = Some(Ended { until: subject.at, erased: false, dropped: 0 });

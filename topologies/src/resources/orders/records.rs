@@ -6,10 +6,10 @@ use serde::Serialize;
 use super::{
     OrderRow,
     outcomes::{Event, EventKind, Verdict},
-    publish::Subject,
 };
 use crate::{
     outputs::{self, CauseShape, Emission, Money},
+    resources::notices::Subject,
     time::Iso,
 };
 
@@ -86,7 +86,7 @@ struct VerdictShape<'a> {
     /// `legal`, `legal_with_warning` or `violation`.
     verdict: &'static str,
     /// What decided: `transition` (its table), `force` (a forced transition), or a rule: `X1` to
-    /// `X20`, `PAYMENT_AMOUNT`.
+    /// `X20`, `PAYMENT_AMOUNT`, `PAYMENT_DELAYED`.
     rule: &'static str,
     /// Hash of the rules in force; empty before any were read.
     rule_hash: &'a str,

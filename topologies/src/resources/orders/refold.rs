@@ -7,14 +7,14 @@ use super::{
     OrderRow, fact_of,
     fold::Order,
     outcomes::{Outcome, Verdict},
-    publish::{Before, Subject},
+    publish::Before,
     records,
 };
 use crate::{
     resources::{
         actor::Late,
         delivered::{Delivered, Head},
-        notices::Who,
+        notices::{Subject, Who},
     },
     settings::{Rules, Settings},
 };

@@ -206,6 +206,7 @@ fn clear_ended(order: &mut Order) {
         | Code::PaidNotCaptured
         | Code::PaymentStateLag
         | Code::PaymentAmount
+        | Code::PaymentDelayed
         | Code::CurrencyMismatch
         | Code::RefundMismatch
         | Code::ReturnRefundMissing

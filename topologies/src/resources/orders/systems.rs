@@ -5,26 +5,25 @@ use aplomb_state::{codec, context::Context, ids::Timestamp, rejection::Rejection
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ORDERS, OrderRow, drifts,
+    ORDERS, OrderRow,
     outcomes::{Code, Condition},
-    publish::{Before, Subject},
+    publish::Before,
     transitions::{Dimension, State},
 };
 use crate::{
-    drifts::{Drift, Entity, Side, SideTrace, SideValue, Source},
-    exceptions,
+    drifts::Source,
     messages::{
         orders::{Identify, Says, SystemOrder},
         resources::ResourceMessage,
     },
-    outputs::{self, Emission},
-    resources::{NAME, identifiers, notices::Who},
-    settings::{Rules, Settings, StatusRule},
-    time::Iso,
+    resources::{
+        NAME,
+        drifts::{Shown, Value},
+        identifiers,
+        notices::{Subject, Who},
+    },
+    settings::{Settings, StatusRule},
 };
-
-const COMMERCETOOLS: &str = "commercetools";
-pub(super) const FIELD: &str = "status";
 
 /// A system's last word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,8 +33,13 @@ pub struct Word {
     rejected: Option<String>,
     as_of: Timestamp,
     source: Source,
-    /// Since when the drift is open, and since when it is seen.
-    drift: Option<(Timestamp, Timestamp)>,
+}
+
+impl Word {
+    pub(super) fn shown(&self) -> Shown {
+        let value = Value::text(self.status.as_deref().unwrap_or_default());
+        Shown { value, as_of: self.as_of, source: self.source.clone() }
+    }
 }
 
 /// A system says something. An older word than its last says nothing.
@@ -44,23 +48,19 @@ pub fn told(ctx: &mut Context<'_>, key: &[u8], told: SystemOrder) -> Result<(), 
     if row.ended.is_some() {
         return Ok(());
     }
-    let source = Source {
-        system: told.system.clone(),
-        flow: told.flow,
-        trace: ctx.trace().clone(),
-        cause: told.cause.clone(),
-    };
+    let at_hand = Source::at_hand(ctx, &told.system, &told.cause);
+    let source = Source { flow: told.flow, ..at_hand };
     let known = row.words.get(&told.system);
     if known.is_some_and(|known| told.as_of < known.as_of || known.source.cause == told.cause) {
         return Ok(());
     }
-    let (status, drift) = known.map_or((None, None), |known| (known.status.clone(), known.drift));
+    let status = known.and_then(|known| known.status.clone());
     let (status, rejected) = match told.says {
         Says::Status(status) => (Some(status), None),
         Says::Accepted => (status, None),
         Says::Rejected(reason) => (status, Some(reason)),
     };
-    let word = Word { status, rejected, as_of: told.as_of, source, drift };
+    let word = Word { status, rejected, as_of: told.as_of, source };
     row.words.insert(told.system, word);
     let who = Who::of(key)?;
     let subject = Subject { who, cause: &told.cause, at: told.as_of };
@@ -126,82 +126,6 @@ impl OrderRow {
     pub(super) fn own_states(&self) -> String {
         let state = |dimension| self.order.state(dimension).map_or("absent", State::name);
         format!("{}/{}", state(Dimension::Order), state(Dimension::Shipment))
-    }
-
-    /// The system's status, since when the drift is open, and since when it is seen.
-    pub(super) fn open_drift(&self, system: &str) -> Option<(&str, Timestamp, Timestamp)> {
-        let word = self.words.get(system)?;
-        let (opened_at, first_seen) = word.drift?;
-        Some((word.status.as_deref().unwrap_or_default(), opened_at, first_seen))
-    }
-
-    /// A drift has opened, or ended.
-    pub(super) fn tell_desync(
-        &mut self,
-        ctx: &mut Context<'_>,
-        subject: &Subject<'_>,
-        condition: &Condition,
-        rules: &Rules,
-    ) -> Result<(), Rejection> {
-        if condition.code != Code::StateDesync {
-            return Ok(());
-        }
-        let own_states = self.own_states();
-        let Some(word) = self.words.get_mut(&condition.discriminator) else { return Ok(()) };
-        let now_open = word.drift.is_none();
-        let (opened_at, first_seen) =
-            word.drift.take().unwrap_or((subject.at, subject.at.minus_ms(rules.orders.desync_ms)));
-        if now_open {
-            word.drift = Some((opened_at, first_seen));
-        }
-        // commercetools' side: the record at hand stands for it.
-        let own = Source::at_hand(ctx, COMMERCETOOLS, subject.cause);
-        let sides = [
-            (&own, own_states.as_str(), self.order.as_of.unwrap_or(subject.at)),
-            (&word.source, word.status.as_deref().unwrap_or_default(), word.as_of),
-        ];
-        let key = subject.who.case(condition.code.name(), &condition.discriminator);
-        let id = exceptions::case_id(&key);
-        let event = if now_open { "DriftOpened" } else { "DriftResolved" };
-        let record = Drift {
-            event,
-            drift_id: &id,
-            project_key: subject.who.project,
-            kind: condition.code.name(),
-            code: condition.code.name(),
-            status: if now_open { "open" } else { "resolved" },
-            entity: Entity { kind: "order", id: subject.who.id },
-            location: None,
-            field: FIELD,
-            sides: sides.map(|(source, value, as_of)| Side {
-                system: &source.system,
-                value: SideValue::Text(value),
-                as_of: Iso(as_of),
-                trace: SideTrace::of(source),
-            }),
-            tolerance: 0,
-            flaps: 0,
-            first_seen: Iso(first_seen),
-            opened_at: Iso(opened_at),
-            resolved_at: (!now_open).then_some(Iso(subject.at)),
-        };
-        let sender = subject.who.actor();
-        let emission = |output| Emission {
-            output,
-            key: &id,
-            effect: event,
-            sender: &sender,
-            revision: self.revision,
-            cause: subject.cause,
-            subject: subject.who.id,
-            at: subject.at,
-        };
-        let row = drifts::key(sender.as_bytes(), &condition.discriminator);
-        let noted = now_open.then_some(drifts::Open);
-        drifts::note(ctx, &row, noted)?;
-        outputs::emit(ctx, &emission(outputs::DRIFT_EVENTS), &record)?;
-        let open = emission(outputs::DRIFT_OPEN);
-        if now_open { outputs::emit(ctx, &open, &record) } else { outputs::tombstone(ctx, &open) }
     }
 
     /// Says to the actors of order numbers which one the order bears now.

@@ -166,6 +166,12 @@ impl Payment {
         }
     }
 
+    /// What was captured and not given back; where nothing was captured, what is authorised.
+    pub fn money_held(&self) -> Money {
+        let totals = self.totals();
+        totals.money(if totals.captured == 0 { totals.authorised } else { totals.kept() })
+    }
+
     /// Sums in the payment's currency; amounts in another are not added to them.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();

@@ -15,12 +15,13 @@ use serde::{Deserialize, Serialize};
 use self::{
     fold::{Code, Condition, Outcome, Payment},
     payloads::Fact,
-    publish::{Before, Subject},
+    publish::Before,
 };
 use super::{
     actor::{self, Ended, Resource},
     delivered::{Bytes, Delivered, Head},
-    notices::Who,
+    drifts::Drifts,
+    notices::{Subject, Who},
     sequencer::Sequence,
     watches::Watches,
 };
@@ -47,12 +48,13 @@ pub struct PaymentRow {
     /// A checkout told that it made no order of what this paid.
     checkout_failed: bool,
     watches: Watches<Condition>,
+    drifts: Drifts<Condition>,
     ended: Option<Ended>,
     rule_hash: String,
 }
 
 impl Format for PaymentRow {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aplomb_state::{codec, context::Context, ids::Timestamp, rejection::Rejection};
+use aplomb_state::{codec, context::Context, rejection::Rejection};
 use serde::Serialize;
 
 use super::{
@@ -11,17 +11,18 @@ use super::{
     view,
 };
 use crate::{
+    drifts::{self, COMMERCETOOLS, Source},
     exceptions,
     messages::{
         cases::{CaseKey, Raise},
         payments::{PaymentState, Statement},
         resources::ResourceMessage,
-        skus::Cause,
     },
     outputs::{self, CauseShape, Emission, Money},
     resources::{
-        delivered::Delivered,
-        notices::{self, Who},
+        drifts::{Compared, Drifts, Shown, Telling, Value},
+        notices::{self, Subject, Who},
+        watches::Turned,
     },
     settings::Settings,
     time::Iso,
@@ -42,21 +43,6 @@ impl Before {
             statement: row.statement(),
             linked: row.linked().map(str::to_owned).collect(),
         }
-    }
-}
-
-/// Whose records these are, and why.
-#[derive(Clone, Copy)]
-pub(super) struct Subject<'a> {
-    pub who: Who<'a>,
-    pub cause: &'a Cause,
-    /// When commercetools generated what caused it.
-    pub at: Timestamp,
-}
-
-impl<'a> Subject<'a> {
-    pub(super) fn of(message: &Delivered<'a>, cause: &'a Cause) -> Result<Self, Rejection> {
-        Ok(Self { who: Who::of(message.key)?, cause, at: message.head.created_at })
     }
 }
 
@@ -109,11 +95,13 @@ impl PaymentRow {
         let settings = ctx.settings::<Settings>()?;
         let turned = self.watches.turn(&self.watched(&settings.rules), ctx.now());
         self.watches.set_timer(ctx, subject.who);
+        self.follow_drifts(ctx, subject, &turned, settings.rules.cool_down_ms)?;
         for condition in &turned.ended {
             self.clear(ctx, subject, condition)?;
         }
-        for condition in &turned.opened {
-            let detail = self.watched_detail(condition);
+        for (condition, _) in &turned.opened {
+            let flaps = self.drifts.flaps(condition);
+            let detail = drifts::flapping(self.watched_detail(condition), flaps);
             self.raise(ctx, subject, condition, &detail)?;
         }
         self.answer(ctx, subject, before)?;
@@ -121,6 +109,49 @@ impl PaymentRow {
             return Ok(());
         }
         self.write_view(ctx, subject)
+    }
+
+    fn follow_drifts(
+        &mut self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+        turned: &Turned<Condition>,
+        cool_down_ms: i64,
+    ) -> Result<(), Rejection> {
+        let mut drifts = std::mem::take(&mut self.drifts);
+        let telling = Telling { subject, revision: self.revision, cool_down_ms };
+        let look =
+            |ctx: &Context<'_>, condition: &Condition| self.compared(ctx, subject, condition);
+        drifts.follow(ctx, &telling, turned, &look)?;
+        self.drifts = drifts;
+        Ok(())
+    }
+
+    /// The conditions that are drifts: what their sides show.
+    fn compared(
+        &self,
+        ctx: &Context<'_>,
+        subject: &Subject<'_>,
+        condition: &Condition,
+    ) -> Option<Compared> {
+        if condition.code != Code::Orphan {
+            return None;
+        }
+        let money = self.payment.money_held();
+        let money = if money.currency_code.is_empty() {
+            Value::text("unknown")
+        } else {
+            Value::Money(money)
+        };
+        let order = Value::text(self.linked().next().unwrap_or("absent"));
+        let sides = [money, order].map(|value| Shown {
+            value,
+            as_of: subject.at,
+            // Payments and orders: the record at hand stands for them.
+            source: Source::at_hand(ctx, COMMERCETOOLS, subject.cause),
+        });
+        let (code, discriminator) = (condition.code.name(), condition.discriminator.clone());
+        Some(Compared { code, discriminator, field: "order", sides })
     }
 
     /// Every linked order gets the sums that are new to it.
@@ -257,6 +288,10 @@ impl PaymentRow {
             self.clear(ctx, subject, condition)?;
         }
         self.revision += 1;
+        let turned = Turned { opened: Vec::new(), ended: self.watches.open().cloned().collect() };
+        let settings = ctx.settings::<Settings>()?;
+        self.follow_drifts(ctx, subject, &turned, settings.rules.cool_down_ms)?;
+        self.drifts = Drifts::default();
         self.payment = Payment::default();
         self.ended = Some(Ended { until: subject.at, erased: false, dropped: 0 });
         self.watches.end(ctx, subject.who);

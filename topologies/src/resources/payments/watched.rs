@@ -6,7 +6,7 @@ use super::{
     PaymentRow,
     fold::{Code, Condition},
 };
-use crate::{messages::payments::LinkState, settings::Rules};
+use crate::{messages::payments::LinkState, outputs::Money, settings::Rules};
 
 impl PaymentRow {
     /// Every condition that holds now, with its grace.
@@ -48,12 +48,7 @@ impl PaymentRow {
 
     pub(super) fn watched_detail(&self, condition: &Condition) -> String {
         let about = &condition.discriminator;
-        let totals = self.payment.totals();
-        let money = match totals.kept() {
-            0 => totals.authorised,
-            kept => kept,
-        };
-        let currency = &totals.currency_code;
+        let Money { cent_amount: money, currency_code: currency, .. } = self.payment.money_held();
         match condition.code {
             Code::TransactionUnknown => format!("transaction {about} was never added"),
             Code::OrderDeletedWithCapture => {
