@@ -202,7 +202,8 @@ fn conflict(
     notices::raise(ctx, case, detail, head.created_at, &head.cause())
 }
 
-/// Gives a message its turn, in a savepoint of its own.
+/// Gives a message its turn, in a savepoint of its own. One that is refused may be told again, once
+/// what was wrong with it is mended: from here on all is kept, for it to be folded in at its place.
 fn take<R: Resource>(
     ctx: &mut Context<'_>,
     message: &Delivered<'_>,
@@ -227,7 +228,11 @@ fn take<R: Resource>(
         return Ok(());
     }
     let mut row: R = ctx.get(&R::STORE, message.key)?.unwrap_or_default();
+    gaps::keep_for_healing(ctx, message.key, &mut row)?;
     consume(&mut row, message, turn);
+    if R::BYTES == Bytes::Whole {
+        row.sequence().refuse(message.head.sequence);
+    }
     row.skip(ctx, message)?;
     log(ctx, message, &mut row, turn)?;
     ctx.put(&R::STORE, message.key, &row)

@@ -35,7 +35,7 @@ pub struct EntryRow {
 }
 
 impl Format for EntryRow {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 }
 
 /// What the messages of an entry amount to.

@@ -23,7 +23,7 @@ pub struct PlainRow {
 }
 
 impl Format for PlainRow {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 impl Resource for PlainRow {

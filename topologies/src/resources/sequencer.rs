@@ -7,11 +7,13 @@
 //!   gap open ── gap_timeout ──────────► given up (SEQUENCE_GAP), or adopted if nothing came before
 //!   given up ── every missing number ─► in order, healed
 //!   given up ── heal window over ─────► lost: late numbers are not applied any more
+//!   in order ── refused by the fold ──► in order; the number, told again, heals like a missing one
 //! ```
 //!
 //! Invariants:
 //! - `SEQ-ONCE` no sequence number is applied twice.
-//! - `SEQ-KEPT` a number at or below `last` was applied, or stands in `missing`.
+//! - `SEQ-KEPT` a number at or below `last` was applied, or stands in `missing` or in `refused`; of
+//!   the latter the newest are kept.
 
 use aplomb_state::ids::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,9 @@ pub const IDS_KEPT: usize = 128;
 
 /// Ranges of missing numbers kept per resource; more are joined into one.
 const RANGES_KEPT: usize = 16;
+
+/// Numbers kept per resource that were refused.
+const REFUSED_KEPT: usize = 16;
 
 /// Part of the row of every resource's actor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +38,8 @@ pub struct Sequence {
     ahead: Vec<Ahead>,
     /// Given up, ascending and disjoint.
     missing: Vec<Range>,
+    /// Consumed, and refused by the fold, ascending: told again, they may be good.
+    refused: Vec<u64>,
     /// The first number seen, where history before it was never told.
     adopted_at: Option<u64>,
     /// The subscription leaves message types out: a missing number says nothing.
@@ -96,9 +103,9 @@ pub enum Offer {
     DuplicateConflict,
     /// The number was seen with another id.
     SequenceConflict,
-    /// Fills a number that was given up.
+    /// Fills a number that was given up or refused.
     Heals,
-    /// Fills a number that was given up, too late.
+    /// Fills a number that was given up or refused, too late.
     TooLate,
     /// Below all that is remembered: a replay.
     Forgotten,
@@ -141,8 +148,9 @@ impl Sequence {
         self.adopted_at.is_none_or(|first| range.from > first)
     }
 
+    /// Numbers were given up or refused.
     pub fn has_missing(&self) -> bool {
-        !self.missing.is_empty()
+        !self.missing.is_empty() || !self.refused.is_empty()
     }
 
     pub fn is_healing(&self) -> bool {
@@ -164,7 +172,10 @@ impl Sequence {
     pub fn offer(&self, identity: Identity) -> Offer {
         let place = self.seen.binary_search_by_key(&identity.sequence, |seen| seen.sequence);
         if let Some(seen) = place.ok().and_then(|place| self.seen.get(place)) {
+            let refused = self.refused.binary_search(&identity.sequence).is_ok();
             return match (seen.id == identity.id, seen.fact == identity.fact) {
+                (true, true) if refused && self.is_healing() => Offer::Heals,
+                (true, true) if refused => Offer::TooLate,
                 (true, true) => Offer::Duplicate,
                 (true, false) => Offer::DuplicateConflict,
                 (false, _) => Offer::SequenceConflict,
@@ -211,8 +222,27 @@ impl Sequence {
         (!self.held && first.sequence == self.last + 1).then_some(first.sequence)
     }
 
+    /// The fold refused a number that was consumed.
+    pub fn refuse(&mut self, sequence: u64) {
+        if let Err(place) = self.refused.binary_search(&sequence) {
+            self.refused.insert(place, sequence);
+        }
+        if self.refused.len() > REFUSED_KEPT {
+            self.refused.remove(0);
+        }
+    }
+
+    /// Whether it was refused. It is not any more.
+    fn forgive(&mut self, sequence: u64) -> bool {
+        let place = self.refused.binary_search(&sequence);
+        place.map(|place| self.refused.remove(place)).is_ok()
+    }
+
     /// After an offer was [`Offer::Heals`].
     pub fn heal(&mut self, identity: Identity) {
+        if self.forgive(identity.sequence) {
+            return;
+        }
         self.remember(identity);
         let sequence = identity.sequence;
         let mut missing = Vec::with_capacity(self.missing.len() + 1);
@@ -233,7 +263,9 @@ impl Sequence {
 
     /// After an offer was [`Offer::TooLate`]: said once, its repetitions are duplicates.
     pub fn note(&mut self, identity: Identity) {
-        self.remember(identity);
+        if !self.forgive(identity.sequence) {
+            self.remember(identity);
+        }
     }
 
     /// When the open gap ends, if one is open.

@@ -100,14 +100,9 @@ pub(super) fn give_up<R: Resource>(
     mut row: R,
     cause: &Cause,
 ) -> Result<(), Rejection> {
-    let rules = rules(ctx)?;
     let who = Who::of(key)?;
     let now = ctx.now();
-    if R::BYTES == Bytes::Whole && !row.sequence().is_healing() {
-        let checkpoint = Checkpoint { row: ByteBuf::from(codec::encode(&row)) };
-        ctx.put(&CHECKPOINTS, key, &checkpoint)?;
-        open_window(ctx, key, &mut row, now.plus_ms(rules.heal_window_ms));
-    }
+    keep_for_healing(ctx, key, &mut row)?;
     let cause = &Cause { resource: Some(format!("{}:{}", who.type_id, who.id)), ..cause.clone() };
     match row.sequence().give_up() {
         Some(_) if gaps_are_legal(ctx)? => row.sequence().excuse_gaps(),
@@ -126,6 +121,22 @@ pub(super) fn give_up<R: Resource>(
         None => {}
     }
     ctx.put(&R::STORE, key, &row)
+}
+
+/// The row as it is becomes what late messages are folded onto, unless an earlier one is that.
+pub(super) fn keep_for_healing<R: Resource>(
+    ctx: &mut Context<'_>,
+    key: &[u8],
+    row: &mut R,
+) -> Result<(), Rejection> {
+    if R::BYTES == Bytes::Dropped || row.sequence().is_healing() {
+        return Ok(());
+    }
+    let checkpoint = Checkpoint { row: ByteBuf::from(codec::encode(row)) };
+    ctx.put(&CHECKPOINTS, key, &checkpoint)?;
+    let until = ctx.now().plus_ms(rules(ctx)?.heal_window_ms);
+    open_window(ctx, key, row, until);
+    Ok(())
 }
 
 /// From now on late messages can be folded in, on top of the row in `checkpoints`.
@@ -147,7 +158,7 @@ fn gaps_are_legal(ctx: &mut Context<'_>) -> Result<bool, Rejection> {
     Ok(flow.is_some_and(|flow| flow.sequence == SequenceMode::Monotonic))
 }
 
-/// A number that was given up came after all: everything since is folded again with it.
+/// A number that was given up, or refused, came after all: everything since is folded again with it.
 pub(super) fn heal<R: Resource>(
     ctx: &mut Context<'_>,
     message: &Delivered<'_>,
@@ -185,6 +196,7 @@ pub(super) fn heal<R: Resource>(
     let buffer_key = buffer_key(key, message.head.sequence);
     ctx.put(&BUFFER, &buffer_key[..], &message.kept(R::BYTES))?;
     filled(ctx, message, &mut row)?;
+    row.sequence().refuse(message.head.sequence);
     row.skip(ctx, message)?;
     close_if_whole(ctx, key, &mut row)?;
     ctx.put(&R::STORE, key, &row)

@@ -68,6 +68,25 @@ fn a_gap_is_given_up_and_heals_inside_its_window() {
 }
 
 #[test]
+fn a_refused_number_heals_when_told_again_until_the_window_closes() {
+    let mut sequence = taken(3);
+    sequence.refuse(2);
+    sequence.refuse(3);
+    sequence.refuse(2);
+    sequence.open_window(Timestamp(1_000));
+    assert!(sequence.has_missing() && !sequence.has_gap());
+    assert_eq!(sequence.offer(identity(2)), Offer::Heals);
+    assert_eq!(sequence.offer(Identity::new(2, "other", "T", 2)), Offer::SequenceConflict);
+    sequence.heal(identity(2));
+    assert_eq!(sequence.offer(identity(2)), Offer::Duplicate);
+    sequence.close_window();
+    assert_eq!(sequence.offer(identity(3)), Offer::TooLate);
+    sequence.note(identity(3));
+    assert_eq!(sequence.offer(identity(3)), Offer::Duplicate);
+    assert_eq!(sequence, taken(3));
+}
+
+#[test]
 fn past_the_window_a_missing_number_is_too_late_and_others_are_forgotten() {
     let mut sequence = taken(200);
     sequence.keep(identity(203), Timestamp(10));
