@@ -51,6 +51,9 @@ pub struct Flow {
     /// In front of the system's order numbers, and not part of them.
     #[serde(default)]
     pub order_number_prefix: Option<String>,
+    /// The system takes part in every order, and says so: an acknowledgement, a refusal, a status.
+    #[serde(default)]
+    pub must_acknowledge: bool,
     /// How often the system sends at the latest.
     #[serde(default)]
     pub feed_interval_ms: Option<i64>,

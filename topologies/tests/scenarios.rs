@@ -3,7 +3,7 @@
 //!
 //! A file has
 //! - `name` and `shows`, the row of the domain;
-//! - `rules`, over the defaults;
+//! - `rules`, over the defaults; `oms`, over the contract of the order management's flow;
 //! - `inputs` ([`support::build`] says in which forms), and `until`, how far time goes on;
 //! - `expect`: per topic, all of its records in order, by the fields that matter. `effect` is the
 //!   end of the CloudEvents type;
@@ -125,7 +125,7 @@ fn play(scenario: &Value, times: Times) -> Result<Tester, String> {
         ("entries", ENTRIES),
     ];
     let rules = scenario.get("rules").cloned().unwrap_or_else(|| json!({}));
-    let settings = json!({
+    let mut settings = json!({
         "flows": [
             {"name": "commercetools", "topic": NOTIFICATIONS, "project_key": PROJECT},
             {"name": "wms-stock", "topic": STOCK, "system": "wms", "kind": "stock",
@@ -142,6 +142,9 @@ fn play(scenario: &Value, times: Times) -> Result<Tester, String> {
         ],
         "rules": rules,
     });
+    for (name, value) in fields(&scenario["oms"]) {
+        settings["flows"][2][name] = value.clone();
+    }
     let settings = settings.to_string();
     let topology = aplomb_topologies::topology();
     let mut tester = Tester::new(topology, &flows, settings.as_bytes(), START)

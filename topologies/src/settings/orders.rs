@@ -22,6 +22,8 @@ pub struct OrderRules {
     pub order_number_ms: i64,
     /// How long a system's status may not go with the order's states: the same day.
     pub desync_ms: i64,
+    /// How long a system that must acknowledge orders may take for one.
+    pub ack_within_ms: i64,
     /// How long an order that another system names may be unknown here.
     pub unknown_ms: i64,
     /// Order numbers that differ in case alone are one.
@@ -53,6 +55,7 @@ impl Default for OrderRules {
             stuck_confirmed_ms: 72 * HOUR_MS,
             order_number_ms: 15 * MINUTE_MS,
             desync_ms: 8 * HOUR_MS,
+            ack_within_ms: 15 * MINUTE_MS,
             unknown_ms: HOUR_MS,
             number_ignores_case: false,
             number_ignores_zeros: false,
@@ -62,7 +65,7 @@ impl Default for OrderRules {
 }
 
 impl OrderRules {
-    pub(super) fn durations(&self) -> [(&'static str, i64); 7] {
+    pub(super) fn durations(&self) -> [(&'static str, i64); 8] {
         [
             ("orders.ship_quantity_ms", self.ship_quantity_ms),
             ("orders.no_delivery_ms", self.no_delivery_ms),
@@ -70,6 +73,7 @@ impl OrderRules {
             ("orders.stuck_confirmed_ms", self.stuck_confirmed_ms),
             ("orders.order_number_ms", self.order_number_ms),
             ("orders.desync_ms", self.desync_ms),
+            ("orders.ack_within_ms", self.ack_within_ms),
             ("orders.unknown_ms", self.unknown_ms),
         ]
     }

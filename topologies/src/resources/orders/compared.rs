@@ -5,6 +5,7 @@ use aplomb_state::{context::Context, rejection::Rejection};
 use super::{
     OrderRow,
     outcomes::{Code, Condition},
+    systems::Word,
     transitions::{Dimension, State},
 };
 use crate::{
@@ -52,6 +53,15 @@ impl OrderRow {
                 let word = self.words.get(about)?;
                 let ours = ours(Value::Text(self.own_states()));
                 ("status", [ours, word.shown()])
+            }
+            Code::MissingThere => {
+                let nothing = Shown {
+                    value: Value::text("absent"),
+                    as_of: subject.at,
+                    source: Source::at_hand(ctx, about, subject.cause),
+                };
+                let theirs = self.words.get(about).map_or(nothing, Word::shown);
+                ("acknowledgement", [ours(Value::Text(self.own_states())), theirs])
             }
             Code::PaymentAmount if about == "captured" => {
                 ("captured", [ours(self.total_shown()), theirs(self.kept_shown())])

@@ -45,6 +45,8 @@ pub enum Code {
     UnknownHere,
     /// Authorised or pending for too long.
     PaymentDelayed,
+    /// A system that must acknowledge orders has not said a word of this one.
+    MissingThere,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -145,6 +147,7 @@ impl Code {
             Self::StateDesync => "ORDER_STATE_DESYNC",
             Self::Rejected => "ORDER_REJECTED",
             Self::UnknownHere => "ORDER_UNKNOWN_IN_CT",
+            Self::MissingThere => "ORDER_MISSING_IN_SOR",
         }
     }
 
@@ -154,7 +157,7 @@ impl Code {
             Self::SkuMissing | Self::ViewDiverged | Self::PayloadMissing => true,
             Self::LineUnknown | Self::LineStateSum => true,
             Self::Stuck | Self::NumberMissing | Self::StatusIncompatible => true,
-            Self::StateDesync | Self::Rejected | Self::UnknownHere => true,
+            Self::StateDesync | Self::Rejected | Self::UnknownHere | Self::MissingThere => true,
             // Sides that are compared no more.
             Self::PaidNotCaptured
             | Self::PaymentStateLag

@@ -146,7 +146,7 @@ impl OrderRow {
     ) -> Result<(), Rejection> {
         let settings = ctx.settings::<Settings>()?;
         let rules = &settings.rules;
-        let turned = self.watches.turn(&self.watched(&settings), ctx.now());
+        let turned = self.watches.turn(&self.watched(&settings, subject.who), ctx.now());
         self.watches.set_timer(ctx, subject.who);
         for condition in &turned.ended {
             if !self.order.deleted || condition.code.ends_with_the_order() {
@@ -201,7 +201,7 @@ impl OrderRow {
     }
 
     /// Every condition that holds now, with its grace.
-    fn watched(&self, settings: &Settings) -> BTreeMap<Condition, i64> {
+    fn watched(&self, settings: &Settings, who: Who<'_>) -> BTreeMap<Condition, i64> {
         let rules = &settings.rules;
         let mut holding = BTreeMap::new();
         if self.order.deleted {
@@ -214,6 +214,7 @@ impl OrderRow {
         };
         self.waiting(rules, &mut hold);
         self.desynced(settings, &mut hold);
+        self.unacknowledged(settings, who, &mut hold);
         self.unpaid(rules, &mut hold);
         holding
     }
@@ -430,7 +431,9 @@ fn rule_of(code: Code, levels: &Levels) -> (&'static str, &'static str, Level) {
         Code::StatusIncompatible => ("status", "X18", levels.x18),
         Code::NumberMissing => ("identifiers", "X19", levels.x19),
         // Drifts and answers: not verdicts on the order.
-        Code::StateDesync | Code::Rejected | Code::UnknownHere => ("", "", Level::Error),
+        Code::StateDesync | Code::Rejected | Code::UnknownHere | Code::MissingThere => {
+            ("", "", Level::Error)
+        }
         _ => ("", "", Level::Off),
     }
 }

@@ -225,7 +225,8 @@ fn clear_ended(order: &mut Order) {
         // Not of the fold: they need another system.
         | Code::StateDesync
         | Code::Rejected
-        | Code::UnknownHere => true,
+        | Code::UnknownHere
+        | Code::MissingThere => true,
     });
     order.conditions = conditions;
 }

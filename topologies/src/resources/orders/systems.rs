@@ -37,7 +37,8 @@ pub struct Word {
 
 impl Word {
     pub(super) fn shown(&self) -> Shown {
-        let value = Value::text(self.status.as_deref().unwrap_or_default());
+        let answer = if self.rejected.is_some() { "rejected" } else { "acknowledged" };
+        let value = Value::text(self.status.as_deref().unwrap_or(answer));
         Shown { value, as_of: self.as_of, source: self.source.clone() }
     }
 }
@@ -92,6 +93,25 @@ impl OrderRow {
         }
     }
 
+    /// What systems that take part in every order have not heard of, each with its grace. Of an
+    /// order whose beginning was never told here they may have said all long ago.
+    pub(super) fn unacknowledged(
+        &self,
+        settings: &Settings,
+        who: Who<'_>,
+        hold: &mut impl FnMut(bool, Code, &str, i64),
+    ) {
+        let cancelled = self.order.state(Dimension::Order) == Some(State::Cancelled);
+        let flows = settings.flows.iter().filter(|flow| flow.must_acknowledge);
+        for flow in flows {
+            let ours = flow.project_key.as_deref().is_none_or(|project| project == who.project);
+            let awaited = ours && self.order.known && !self.sequence.is_partial() && !cancelled;
+            let missing = awaited && !self.words.contains_key(&flow.system);
+            let grace_ms = settings.rules.orders.ack_within_ms;
+            hold(missing, Code::MissingThere, &flow.system, grace_ms);
+        }
+    }
+
     /// commercetools told of it.
     pub(super) fn is_there(&self) -> bool {
         self.order.known || self.sequence.last() > 0
@@ -108,6 +128,9 @@ impl OrderRow {
 
     pub(super) fn desync_detail(&self, condition: &Condition) -> Option<String> {
         let system = &condition.discriminator;
+        if condition.code == Code::MissingThere {
+            return Some(format!("{system} has not acknowledged the order"));
+        }
         let word = self.words.get(system)?;
         match condition.code {
             Code::UnknownHere => {
