@@ -129,6 +129,13 @@ fn print_same(notifications: usize, same: &same::Same) {
     println!(
         "its records: {each:.1} of {bytes:.0} bytes in all for each notification, written again"
     );
+    for (topic, share) in same.topics.iter().filter(|(_, share)| share.records > 0) {
+        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+        let each = |count: usize| count as f64 / records;
+        let (written, bytes) = (each(share.records), each(share.bytes));
+        let headers = each(share.headers);
+        println!("    {topic:<26} {written:>5.2} of {bytes:>4.0} bytes, {headers:>3.0} of headers");
+    }
     let cost = Cost { own: same.cpu, broker: same.broker, memory: None };
     print_drain("raw writes", notifications, same.time, &cost);
 }

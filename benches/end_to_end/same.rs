@@ -33,9 +33,20 @@ const SAMPLE: usize = 8;
 pub struct Same {
     pub records: usize,
     pub bytes: usize,
+    /// By topic, without the application's prefix.
+    pub topics: Vec<(String, Share)>,
     pub time: Duration,
     pub cpu: Duration,
     pub broker: Duration,
+}
+
+/// What one topic holds.
+#[derive(Default)]
+pub struct Share {
+    pub records: usize,
+    pub headers: usize,
+    /// Keys and values.
+    pub bytes: usize,
 }
 
 struct Record {
@@ -48,7 +59,8 @@ struct Record {
 
 /// Inboxes, changelogs and outputs of the application.
 pub fn run(broker: &Broker, application: &Application) -> Outcome<Same> {
-    let topics = topics(&broker.bootstrap, &format!("{}.", application.id))?;
+    let prefix = format!("{}.", application.id);
+    let topics = topics(&broker.bootstrap, &prefix)?;
     let again = topics.iter().map(|(name, partitions)| TopicDescription {
         name: to(name),
         partitions: *partitions,
@@ -58,7 +70,8 @@ pub fn run(broker: &Broker, application: &Application) -> Outcome<Same> {
     let mut all = Same::default();
     let mut sample = Vec::new();
     for (name, partitions) in &topics {
-        read(&broker.log, name, *partitions, &mut all, &mut sample)?;
+        let share = read(&broker.log, name, *partitions, &mut all, &mut sample)?;
+        all.topics.push((name.trim_start_matches(&prefix).to_owned(), share));
     }
     let mut producer = broker.log.producer("again")?;
     producer.init_transactions(WAIT)?;
@@ -92,7 +105,8 @@ fn read(
     partitions: i32,
     all: &mut Same,
     sample: &mut Vec<Record>,
-) -> Outcome {
+) -> Outcome<Share> {
+    let mut share = Share::default();
     let partitions: Vec<_> = (0..partitions).map(|n| TopicPartition::new(name, n)).collect();
     let marks = log.watermarks(&partitions, Isolation::ReadCommitted)?;
     let topic = to(name);
@@ -105,7 +119,11 @@ fn read(
             });
             let told: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
             let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-            all.bytes += told + length(record.key) + length(record.value);
+            let bytes = length(record.key) + length(record.value);
+            all.bytes += told + bytes;
+            share.records += 1;
+            share.headers += told;
+            share.bytes += bytes;
             if all.records.is_multiple_of(SAMPLE) {
                 sample.push(Record {
                     topic: Arc::clone(&topic),
@@ -119,7 +137,7 @@ fn read(
             scan::Next::On
         })?;
     }
-    Ok(())
+    Ok(share)
 }
 
 fn write<P: Producer>(producer: &mut P, records: &[Record]) -> Outcome {
