@@ -23,6 +23,8 @@ pub struct Rules {
     pub heal_window_messages: u32,
     /// How long a deleted resource leaves its marker.
     pub deletion_marker_ms: i64,
+    /// How long after its first marker a batch may take to be whole.
+    pub batch_within_ms: i64,
     /// How far ahead of the log a timestamp may be.
     pub clock_skew_ms: i64,
     /// Complete → Confirmed is legal with a warning.
@@ -61,6 +63,7 @@ impl Default for Rules {
             heal_window_ms: 7 * DAY_MS,
             heal_window_messages: 256,
             deletion_marker_ms: 30 * DAY_MS,
+            batch_within_ms: 15 * MINUTE_MS,
             clock_skew_ms: 5 * MINUTE_MS,
             allow_reopen: false,
             digital_product_types: BTreeSet::new(),
@@ -89,6 +92,7 @@ impl Rules {
             ("gap_timeout_ms", self.gap_timeout_ms),
             ("heal_window_ms", self.heal_window_ms),
             ("deletion_marker_ms", self.deletion_marker_ms),
+            ("batch_within_ms", self.batch_within_ms),
             ("clock_skew_ms", self.clock_skew_ms),
             ("settle_ms", self.settle_ms),
             ("ct_release_ms", self.ct_release_ms),

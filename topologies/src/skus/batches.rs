@@ -3,7 +3,7 @@
 //! A marker says how many records of its batch lie in its partition. Every task counts those that
 //! came to it and, at the marker, tells the batch's own actor, which adds them up: a batch is whole
 //! once every partition's count is reached. A batch whose record was refused proves nothing, and
-//! neither do deltas.
+//! neither do deltas. One that is not whole in time is a case, until a later one is.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,12 +20,14 @@ use aplomb_state::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    exceptions,
+    messages::cases::{CaseKey, Clear, Raise},
     messages::skus::{BatchBroken, BatchComplete, BatchCounted, BatchEnded, Cause, SkuMessage},
     settings::Settings,
 };
 
 use super::{
-    COMMERCETOOLS, SKUS,
+    BATCH_TIMER, COMMERCETOOLS, SKUS,
     refill::{self, Continuation},
     site::{Occasion, Site},
     state::{LEDGER, LocationKey},
@@ -57,6 +59,8 @@ pub struct Sum {
     /// By the feed's partition.
     parts: BTreeMap<i32, Part>,
     told: bool,
+    /// By when it should be whole.
+    due: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +83,7 @@ impl Format for Batch {
 }
 
 impl Format for Sum {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 impl Format for Refusal {
@@ -123,10 +127,18 @@ pub fn ended(ctx: &mut Context<'_>, ended: BatchEnded) -> Result<(), Rejection> 
 }
 
 /// The batch's own actor: what one task counted.
-pub fn counted(ctx: &mut Context<'_>, counted: BatchCounted) -> Result<(), Rejection> {
+pub fn counted(
+    ctx: &mut Context<'_>,
+    settings: &Settings,
+    counted: BatchCounted,
+) -> Result<(), Rejection> {
     let BatchCounted { ended, task, counted } = counted;
     let key = key(&ended.project, &ended.system, &ended.batch_id);
     let mut sum = ctx.get_expiring(&SUMS, key.as_slice())?.unwrap_or_default();
+    if sum.parts.is_empty() {
+        sum.due = ctx.now().plus_ms(settings.rules.batch_within_ms);
+        ctx.schedule(sum.due, &timer_key(&key));
+    }
     let part = Part { ended: ended.clone(), counted: BTreeMap::new() };
     let part = sum.parts.entry(ended.partition).or_insert(part);
     part.counted.insert(task, counted);
@@ -135,8 +147,45 @@ pub fn counted(ctx: &mut Context<'_>, counted: BatchCounted) -> Result<(), Rejec
     let until = ctx.now().plus_ms(KEEP_MS);
     ctx.put_expiring(&SUMS, key.as_slice(), &sum, until)?;
     let Some(complete) = complete else { return Ok(()) };
+    ctx.cancel(sum.due, &timer_key(&key));
+    let (case, at) = (stale(&ended), complete.as_of);
+    exceptions::clear(ctx, &Clear { key: case, at, cause: ended.cause })?;
     let actor = format!("{}:{}", ended.project, ended.system).into_bytes();
     ctx.broadcast(SKUS, actor, &codec::encode(&SkuMessage::BatchComplete(complete)))
+}
+
+/// The batch's own actor: it should be whole by now. `key` is what follows the timer's tag.
+pub fn overdue(ctx: &mut Context<'_>, key: &[u8], deadline: Timestamp) -> Result<(), Rejection> {
+    let Some(sum) = ctx.get_expiring(&SUMS, key)? else { return Ok(()) };
+    let Some(part) = sum.parts.values().next().filter(|_| !sum.told) else { return Ok(()) };
+    let BatchEnded { project, system, flow, batch_id, .. } = &part.ended;
+    let raise = Raise {
+        key: stale(&part.ended),
+        flow: flow.clone(),
+        detail: sum.lacks(system, batch_id),
+        at: deadline,
+        cause: Cause {
+            id: format!("t:batch:{project}:{system}:{batch_id}:{deadline}"),
+            ..Cause::default()
+        },
+        ..Raise::default()
+    };
+    exceptions::raise(ctx, &raise)
+}
+
+/// One case for a system's batches: a later one that is whole ends it.
+fn stale(ended: &BatchEnded) -> CaseKey {
+    CaseKey {
+        project: ended.project.clone(),
+        code: "STALE_SNAPSHOT".to_owned(),
+        entity_type: "flow".to_owned(),
+        entity_id: ended.flow.clone(),
+        discriminator: ended.system.clone(),
+    }
+}
+
+fn timer_key(key: &[u8]) -> Vec<u8> {
+    [&[BATCH_TIMER], key].concat()
 }
 
 /// All of the batch has come, to whatever task.
@@ -268,6 +317,17 @@ fn key(project: &str, system: &str, batch_id: &str) -> Vec<u8> {
 // === impl Sum ===
 
 impl Sum {
+    fn lacks(&self, system: &str, batch_id: &str) -> String {
+        let partitions = self.parts.values().map(|part| part.ended.partitions).max().unwrap_or(0);
+        let count: u64 = self.parts.values().map(|part| part.ended.count).sum();
+        let came: u64 = self.parts.values().flat_map(|part| part.counted.values()).sum();
+        let ended = self.parts.len();
+        format!(
+            "batch {batch_id} of {system} is not whole: {ended} of {partitions} partitions have \
+             ended, with {came} of {count} records"
+        )
+    }
+
     /// What there is to tell once every partition's records were counted. Partitions may say
     /// different instants: the earliest is safe.
     fn complete(&self) -> Option<BatchComplete> {

@@ -60,6 +60,7 @@ const RELEASE_TIMER: u8 = 3;
 const OVERSTATED_TIMER: u8 = 4;
 const UNEXPLAINED_TIMER: u8 = 5;
 const RESTOCK_TIMER: u8 = 6;
+const BATCH_TIMER: u8 = 7;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]
@@ -124,7 +125,7 @@ impl Stage for Skus {
             SkuMessage::EntryDeleted(gone) => stock::delete_entry(ctx, &settings, actor, gone),
             SkuMessage::Warehouse(stock) => stock::read_warehouse(ctx, &settings, actor, stock),
             SkuMessage::BatchEnded(ended) => batches::ended(ctx, ended),
-            SkuMessage::BatchCounted(counted) => batches::counted(ctx, counted),
+            SkuMessage::BatchCounted(counted) => batches::counted(ctx, &settings, counted),
             SkuMessage::BatchComplete(complete) => batches::complete(ctx, &settings, complete),
             SkuMessage::BatchBroken(broken) => batches::broken(ctx, &broken),
             SkuMessage::EntriesComplete(complete) => {
@@ -134,6 +135,9 @@ impl Stage for Skus {
     }
 
     fn on_timer(&self, ctx: &mut Context<'_>, timer: &Timer<'_>) -> Result<(), Rejection> {
+        if let Some((&BATCH_TIMER, key)) = timer.key.split_first() {
+            return batches::overdue(ctx, key, timer.deadline);
+        }
         let settings = ctx.settings::<Settings>()?;
         let Some((kind, at)) = read_timer_key(timer.key) else {
             return Err(Rejection::new("CONTRACT_VIOLATION", "timer_key", "not a timer of skus"));
