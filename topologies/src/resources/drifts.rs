@@ -19,13 +19,12 @@ use std::collections::BTreeMap;
 use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
 use serde::{Deserialize, Serialize};
 
-use super::watches::Turned;
+use self::tell::Telling;
+use super::{notices::Subject, watches::Turned};
 use crate::{
     drifts::{Past, SideValue, Source},
     outputs::Money,
 };
-
-pub use self::tell::Telling;
 
 /// By the condition that the drift is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +65,39 @@ pub struct Shown {
     pub source: Source,
 }
 
-/// Says what the sides show; nothing, where a condition compares no sides.
-pub type Look<'a, K> = &'a dyn Fn(&Context<'_>, &K) -> Option<Compared>;
+/// The row of an actor that owns drifts.
+pub trait Comparing {
+    /// The conditions that it watches.
+    type Condition: Ord + Clone;
+
+    fn drifts(&mut self) -> &mut Drifts<Self::Condition>;
+    fn revision(&self) -> u64;
+    /// What the sides show; nothing, where a condition compares no sides.
+    fn compared(
+        &self,
+        ctx: &Context<'_>,
+        subject: &Subject<'_>,
+        condition: &Self::Condition,
+    ) -> Option<Compared>;
+
+    /// The actor has looked at what holds: tells of the drifts among it.
+    fn follow_drifts(
+        &mut self,
+        ctx: &mut Context<'_>,
+        subject: &Subject<'_>,
+        turned: &Turned<Self::Condition>,
+        cool_down_ms: i64,
+    ) -> Result<(), Rejection> {
+        let mut drifts = std::mem::take(self.drifts());
+        let told = Telling { subject, revision: self.revision(), cool_down_ms };
+        let look = |ctx: &Context<'_>, condition: &_| self.compared(ctx, subject, condition);
+        drifts.follow(ctx, &told, turned, &look)?;
+        *self.drifts() = drifts;
+        Ok(())
+    }
+}
+
+type Look<'a, K> = &'a dyn Fn(&Context<'_>, &K) -> Option<Compared>;
 
 impl Value {
     pub fn text(text: &str) -> Self {
@@ -103,8 +133,7 @@ impl<K: Ord + Clone> Drifts<K> {
         }
     }
 
-    /// The actor has looked at what holds: tells what opened, changed and ended.
-    pub fn follow(
+    fn follow(
         &mut self,
         ctx: &mut Context<'_>,
         told: &Telling<'_>,
@@ -122,7 +151,7 @@ impl<K: Ord + Clone> Drifts<K> {
         for key in &open {
             let Some(compared) = look(ctx, key) else { continue };
             if let Some(open) = self.update(key, compared.values()) {
-                told.updated(ctx, &compared, open)?;
+                told.open(ctx, "DriftUpdated", &compared, open)?;
             }
         }
         for (key, since) in &turned.opened {
@@ -133,7 +162,7 @@ impl<K: Ord + Clone> Drifts<K> {
                 values: compared.values(),
                 flaps: self.past(key).flaps_if(*since, told.cool_down_ms),
             };
-            told.opened(ctx, &compared, &open)?;
+            told.open(ctx, "DriftOpened", &compared, &open)?;
             self.0.insert(key.clone(), Drift::Open(open));
         }
         self.forget(told.subject.at, told.cool_down_ms);

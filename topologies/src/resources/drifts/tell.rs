@@ -12,31 +12,30 @@ use crate::{
 };
 
 /// Whose drifts these are, and why they are told.
-pub struct Telling<'a> {
-    pub subject: &'a Subject<'a>,
+pub(super) struct Telling<'a> {
+    pub(super) subject: &'a Subject<'a>,
     /// Of the actor's row.
-    pub revision: u64,
+    pub(super) revision: u64,
     /// A drift that opens again within this flaps.
-    pub cool_down_ms: i64,
+    pub(super) cool_down_ms: i64,
 }
 
 impl Telling<'_> {
-    pub(super) fn opened(
+    /// `DriftOpened` or `DriftUpdated`.
+    pub(super) fn open(
         &self,
         ctx: &mut Context<'_>,
+        event: &'static str,
         compared: &Compared,
         open: &Open,
     ) -> Result<(), Rejection> {
-        self.still_open(ctx, "DriftOpened", compared, open)
-    }
-
-    pub(super) fn updated(
-        &self,
-        ctx: &mut Context<'_>,
-        compared: &Compared,
-        open: &Open,
-    ) -> Result<(), Rejection> {
-        self.still_open(ctx, "DriftUpdated", compared, open)
+        let id = self.id(compared);
+        let record = self.record(event, &id, compared, open);
+        let sender = self.subject.who.actor();
+        for output in [outputs::DRIFT_EVENTS, outputs::DRIFT_OPEN] {
+            outputs::emit(ctx, &self.line(output, &id, event, &sender), &record)?;
+        }
+        ctx.put(&rows::OPEN, &rows::key(&sender, compared), &rows::Row::of(compared, open))
     }
 
     pub(super) fn resolved(
@@ -58,22 +57,6 @@ impl Telling<'_> {
         let line = self.line(outputs::DRIFT_OPEN, &id, event, &sender);
         outputs::tombstone(ctx, &line)?;
         ctx.delete(&rows::OPEN, &rows::key(&sender, compared))
-    }
-
-    fn still_open(
-        &self,
-        ctx: &mut Context<'_>,
-        event: &'static str,
-        compared: &Compared,
-        open: &Open,
-    ) -> Result<(), Rejection> {
-        let id = self.id(compared);
-        let record = self.record(event, &id, compared, open);
-        let sender = self.subject.who.actor();
-        for output in [outputs::DRIFT_EVENTS, outputs::DRIFT_OPEN] {
-            outputs::emit(ctx, &self.line(output, &id, event, &sender), &record)?;
-        }
-        ctx.put(&rows::OPEN, &rows::key(&sender, compared), &rows::Row::of(compared, open))
     }
 
     fn id(&self, compared: &Compared) -> String {

@@ -1,6 +1,6 @@
 //! The conditions of an order that are drifts: what its sides show.
 
-use aplomb_state::{context::Context, rejection::Rejection};
+use aplomb_state::context::Context;
 
 use super::{
     OrderRow,
@@ -11,29 +11,20 @@ use super::{
 use crate::{
     drifts::{COMMERCETOOLS, Source},
     resources::{
-        drifts::{Compared, Shown, Telling, Value},
+        drifts::{Compared, Comparing, Drifts, Shown, Value},
         notices::Subject,
-        watches::Turned,
     },
-    settings::Rules,
 };
 
-impl OrderRow {
-    pub(super) fn follow_drifts(
-        &mut self,
-        ctx: &mut Context<'_>,
-        subject: &Subject<'_>,
-        turned: &Turned<Condition>,
-        rules: &Rules,
-    ) -> Result<(), Rejection> {
-        let mut drifts = std::mem::take(&mut self.drifts);
-        let (revision, cool_down_ms) = (self.revision, rules.cool_down_ms);
-        let telling = Telling { subject, revision, cool_down_ms };
-        let look =
-            |ctx: &Context<'_>, condition: &Condition| self.compared(ctx, subject, condition);
-        drifts.follow(ctx, &telling, turned, &look)?;
-        self.drifts = drifts;
-        Ok(())
+impl Comparing for OrderRow {
+    type Condition = Condition;
+
+    fn drifts(&mut self) -> &mut Drifts<Condition> {
+        &mut self.drifts
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision
     }
 
     fn compared(
@@ -80,7 +71,9 @@ impl OrderRow {
         let (code, discriminator) = (condition.code.name(), about.to_owned());
         Some(Compared { code, discriminator, field, sides })
     }
+}
 
+impl OrderRow {
     fn payment_state(&self) -> Value {
         Value::text(self.order.state(Dimension::Payment).map_or("absent", State::name))
     }

@@ -24,7 +24,7 @@ use crate::{
     },
     outputs::Money,
     resources::{
-        drifts::Value,
+        drifts::{Comparing, Value},
         notices::{self, Subject, Who},
     },
     settings::{Level, Levels, Rules, Settings},
@@ -154,7 +154,7 @@ impl OrderRow {
                 notices::clear(ctx, case, subject.at, subject.cause)?;
             }
         }
-        self.follow_drifts(ctx, subject, &turned, rules)?;
+        self.follow_drifts(ctx, subject, &turned, rules.cool_down_ms)?;
         self.settle_claim(ctx, subject)?;
         let opened = turned.opened.iter().map(|(condition, _)| condition);
         let mut turns = opened.clone().chain(&turned.ended);

@@ -20,7 +20,7 @@ use crate::{
     },
     outputs::{self, CauseShape, Emission, Money},
     resources::{
-        drifts::{Compared, Drifts, Shown, Telling, Value},
+        drifts::{Compared, Comparing, Drifts, Shown, Value},
         notices::{self, Subject, Who},
         watches::Turned,
     },
@@ -109,49 +109,6 @@ impl PaymentRow {
             return Ok(());
         }
         self.write_view(ctx, subject)
-    }
-
-    fn follow_drifts(
-        &mut self,
-        ctx: &mut Context<'_>,
-        subject: &Subject<'_>,
-        turned: &Turned<Condition>,
-        cool_down_ms: i64,
-    ) -> Result<(), Rejection> {
-        let mut drifts = std::mem::take(&mut self.drifts);
-        let telling = Telling { subject, revision: self.revision, cool_down_ms };
-        let look =
-            |ctx: &Context<'_>, condition: &Condition| self.compared(ctx, subject, condition);
-        drifts.follow(ctx, &telling, turned, &look)?;
-        self.drifts = drifts;
-        Ok(())
-    }
-
-    /// The conditions that are drifts: what their sides show.
-    fn compared(
-        &self,
-        ctx: &Context<'_>,
-        subject: &Subject<'_>,
-        condition: &Condition,
-    ) -> Option<Compared> {
-        if condition.code != Code::Orphan {
-            return None;
-        }
-        let money = self.payment.money_held();
-        let money = if money.currency_code.is_empty() {
-            Value::text("unknown")
-        } else {
-            Value::Money(money)
-        };
-        let order = Value::text(self.linked().next().unwrap_or("absent"));
-        let sides = [money, order].map(|value| Shown {
-            value,
-            as_of: subject.at,
-            // Payments and orders: the record at hand stands for them.
-            source: Source::at_hand(ctx, COMMERCETOOLS, subject.cause),
-        });
-        let (code, discriminator) = (condition.code.name(), condition.discriminator.clone());
-        Some(Compared { code, discriminator, field: "order", sides })
     }
 
     /// Every linked order gets the sums that are new to it.
@@ -297,6 +254,45 @@ impl PaymentRow {
         self.watches.end(ctx, subject.who);
         self.answer(ctx, subject, &before)?;
         self.write_view(ctx, subject)
+    }
+}
+
+/// Money that no order stands behind is a drift between the payment and its orders.
+impl Comparing for PaymentRow {
+    type Condition = Condition;
+
+    fn drifts(&mut self) -> &mut Drifts<Condition> {
+        &mut self.drifts
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn compared(
+        &self,
+        ctx: &Context<'_>,
+        subject: &Subject<'_>,
+        condition: &Condition,
+    ) -> Option<Compared> {
+        if condition.code != Code::Orphan {
+            return None;
+        }
+        let money = self.payment.money_held();
+        let money = if money.currency_code.is_empty() {
+            Value::text("unknown")
+        } else {
+            Value::Money(money)
+        };
+        let order = Value::text(self.linked().next().unwrap_or("absent"));
+        let sides = [money, order].map(|value| Shown {
+            value,
+            as_of: subject.at,
+            // Payments and orders: the record at hand stands for them.
+            source: Source::at_hand(ctx, COMMERCETOOLS, subject.cause),
+        });
+        let (code, discriminator) = (condition.code.name(), condition.discriminator.clone());
+        Some(Compared { code, discriminator, field: "order", sides })
     }
 }
 
