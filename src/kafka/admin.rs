@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
     thread::Thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use aplomb_state::ids::{NextOffset, TopicPartition};
@@ -17,7 +17,7 @@ use rdkafka::{
         ResourceSpecifier, TopicReplication,
     },
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
 };
 
 use super::{
@@ -25,6 +25,10 @@ use super::{
     native::Failure,
 };
 use crate::log::{Class, Error, TopicDescription};
+
+/// Every broker knows of a new topic within so long.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 pub struct Admin {
     client: AdminClient<Quiet>,
@@ -64,17 +68,7 @@ impl Admin {
             i32::try_from(topic.partitions().len()).ok()
         };
         let known: Vec<_> = names.iter().filter(|name| partitions(name).is_some()).collect();
-        let asked: Vec<_> = known.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-        let answers = if asked.is_empty() {
-            Vec::new()
-        } else {
-            wait_for(self.client.describe_configs(&asked, &self.options()))
-                .map_err(|error| fail(&error, what))?
-        };
-        let mut resources = Vec::with_capacity(answers.len());
-        for answer in answers {
-            resources.push(answer.map_err(|code| fail(&KafkaError::AdminOp(code), what))?);
-        }
+        let resources = self.settings(&known, what)?;
         let describe = |name: &Arc<str>| {
             let config = resources.iter().find(|one| is_topic(one, name)).map(entries);
             Some(TopicDescription {
@@ -84,6 +78,26 @@ impl Admin {
             })
         };
         Ok(names.iter().map(describe).collect())
+    }
+
+    /// A broker that has not heard of a new topic yet tells no settings of it: it is asked again.
+    fn settings(&self, names: &[&Arc<str>], what: &str) -> Result<Vec<ConfigResource>, Error> {
+        let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let deadline = Instant::now() + TOLD_WITHIN;
+        while !asked.is_empty() {
+            let answers = wait_for(self.client.describe_configs(&asked, &self.options()))
+                .map_err(|error| fail(&error, what))?;
+            let answers: Result<Vec<_>, _> = answers.into_iter().collect();
+            let is_told = match &answers {
+                Ok(resources) => resources.iter().all(|resource| !resource.entries.is_empty()),
+                Err(code) => *code != RDKafkaErrorCode::UnknownTopicOrPartition,
+            };
+            if is_told || Instant::now() > deadline {
+                return answers.map_err(|code| fail(&KafkaError::AdminOp(code), what));
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        Ok(Vec::new())
     }
 
     pub fn create(&self, topics: &[TopicDescription], replicas: i32) -> Result<(), Error> {

@@ -12,6 +12,8 @@ use crate::log::{Class, Error, Log, TopicDescription};
 
 /// New topics are known everywhere within so long, or something is wrong with the cluster.
 const THERE_WITHIN: Duration = Duration::from_secs(30);
+/// So long a topic may be missing that was created a moment ago and not every broker knows yet.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// What was found out, for the exit code.
@@ -38,7 +40,7 @@ pub fn differences(
     plan: &[TopicDescription],
     inputs: &[Arc<str>],
 ) -> Result<Vec<Difference>, Error> {
-    let actual = described(log, plan, inputs)?;
+    let actual = described(log, plan, inputs, 0)?;
     Ok(check(plan, inputs, &actual))
 }
 
@@ -77,7 +79,7 @@ pub fn run_create(
     bootstrap: &str,
     out: &mut impl Write,
 ) -> Result<Outcome, Error> {
-    let actual = described(log, plan, inputs)?;
+    let actual = described(log, plan, inputs, plan.len())?;
     let missing: Vec<TopicDescription> = plan
         .iter()
         .zip(&actual)
@@ -118,12 +120,22 @@ pub fn wait_until_there(log: &impl Log, topics: &[TopicDescription]) -> Result<(
     Ok(())
 }
 
+/// Those from `expected` on should be there.
 fn described(
     log: &impl Log,
     plan: &[TopicDescription],
     inputs: &[Arc<str>],
+    expected: usize,
 ) -> Result<Vec<Option<TopicDescription>>, Error> {
     let names = plan.iter().map(|topic| Arc::clone(&topic.name)).chain(inputs.iter().cloned());
     let names: Vec<Arc<str>> = names.collect();
-    log.topics(&names)
+    let deadline = Instant::now() + KNOWN_WITHIN;
+    loop {
+        let found = log.topics(&names)?;
+        let all = found.iter().skip(expected).all(Option::is_some);
+        if all || Instant::now() > deadline {
+            return Ok(found);
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
 }
