@@ -87,8 +87,8 @@ pub struct Drift<'a> {
     /// Key of the commercetools project.
     pub project_key: &'a str,
     /// What differs: `INV_ONHAND`, `INV_CT_OVERSTATED`, `INV_UNEXPLAINED_DELTA`, `OVERSOLD`,
-    /// `ORDER_STATE_DESYNC`, `ORDER_MISSING_IN_SOR`, `PAYMENT_AMOUNT`, `PAYMENT_STATE_LAG`, `PAYMENT_DELAYED` or
-    /// `ORPHAN_PAYMENT`.
+    /// `ORDER_STATE_DESYNC`, `ORDER_MISSING_IN_SOR`, `PAYMENT_AMOUNT`, `PAYMENT_STATE_LAG`,
+    /// `PAYMENT_DELAYED` or `ORPHAN_PAYMENT`.
     pub kind: &'static str,
     /// Code of its case.
     pub code: &'static str,
@@ -99,9 +99,9 @@ pub struct Drift<'a> {
     /// Id of the supply channel of the stock, `~` without one; only of a sku.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<&'a str>,
-    /// What is compared: `quantityOnStock`, `oldQuantityOnStock`, `onHand`; `status` or `acknowledgement`
-    /// of an order;
-    /// `captured` or `amountPlanned` of its payments, its `paymentState`; the `order` of a payment.
+    /// What is compared: `quantityOnStock`, `oldQuantityOnStock`, `onHand`; `status` or
+    /// `acknowledgement` of an order; `captured` or `amountPlanned` of its payments, its
+    /// `paymentState`; the `order` of a payment.
     pub field: &'static str,
     /// The two sides: commercetools' own or its orders', then the other. Of an order and its
     /// payments the order's side is the first; of a payment without an order the payment's.
@@ -158,8 +158,9 @@ pub struct Side<'a> {
 pub enum SideValue<'a> {
     /// Units of stock.
     Units(i64),
-    /// A system's status, or `acknowledged`, `rejected`, `absent` without one; of commercetools `orderState/shipmentState`, or the `paymentState`
-    /// (`absent` without one); of a payment's order its id, `absent` without one.
+    /// A system's status, or `acknowledged`, `rejected`, `absent` without one; of commercetools
+    /// `orderState/shipmentState`, or the `paymentState` (`absent` without one); of a payment's
+    /// order its id, `absent` without one.
     Text(&'a str),
     /// What payments come to; an order's total.
     Money(&'a Money),

@@ -158,7 +158,8 @@ fn gaps_are_legal(ctx: &mut Context<'_>) -> Result<bool, Rejection> {
     Ok(flow.is_some_and(|flow| flow.sequence == SequenceMode::Monotonic))
 }
 
-/// A number that was given up, or refused, came after all: everything since is folded again with it.
+/// A number that was given up, or refused, came after all: everything since is folded again with
+/// it.
 pub(super) fn heal<R: Resource>(
     ctx: &mut Context<'_>,
     message: &Delivered<'_>,
