@@ -12,6 +12,7 @@ use super::{
     violation,
 };
 use crate::{
+    drifts::COMMERCETOOLS,
     messages::skus::{
         BatchEnded, CartHolds, Cause, EntryReading, NO_CHANNEL, SkuMessage, StockKind,
         WarehouseStock,
@@ -77,8 +78,6 @@ pub(super) fn read(
     let Head { project, as_of, .. } = head;
     Ok(Stock { project, as_of, says })
 }
-
-const COMMERCETOOLS: &str = "commercetools";
 
 /// The place and the quantity that a record names.
 struct Place<'a> {

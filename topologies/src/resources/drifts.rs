@@ -89,15 +89,35 @@ pub trait Comparing {
         cool_down_ms: i64,
     ) -> Result<(), Rejection> {
         let mut drifts = std::mem::take(self.drifts());
-        let told = Telling { subject, revision: self.revision(), cool_down_ms };
-        let look = |ctx: &Context<'_>, condition: &_| self.compared(ctx, subject, condition);
-        drifts.follow(ctx, &told, turned, &look)?;
+        let told = Telling { subject, revision: self.revision() };
+        for condition in &turned.ended {
+            let Some(compared) = self.compared(ctx, subject, condition) else { continue };
+            if let Some(open) = drifts.end(condition, subject.at) {
+                told.resolved(ctx, &compared, &open)?;
+            }
+        }
+        for condition in drifts.open() {
+            let Some(compared) = self.compared(ctx, subject, &condition) else { continue };
+            if let Some(open) = drifts.update(&condition, compared.values()) {
+                told.open(ctx, "DriftUpdated", &compared, open)?;
+            }
+        }
+        for (condition, since) in &turned.opened {
+            let Some(compared) = self.compared(ctx, subject, condition) else { continue };
+            let open = Open {
+                first_seen: *since,
+                opened_at: subject.at.max(*since),
+                values: compared.values(),
+                flaps: drifts.past(condition).flaps_if(*since, cool_down_ms),
+            };
+            told.open(ctx, "DriftOpened", &compared, &open)?;
+            drifts.0.insert(condition.clone(), Drift::Open(open));
+        }
+        drifts.forget(subject.at, cool_down_ms);
         *self.drifts() = drifts;
         Ok(())
     }
 }
-
-type Look<'a, K> = &'a dyn Fn(&Context<'_>, &K) -> Option<Compared>;
 
 impl Value {
     pub fn text(text: &str) -> Self {
@@ -133,40 +153,9 @@ impl<K: Ord + Clone> Drifts<K> {
         }
     }
 
-    fn follow(
-        &mut self,
-        ctx: &mut Context<'_>,
-        told: &Telling<'_>,
-        turned: &Turned<K>,
-        look: Look<'_, K>,
-    ) -> Result<(), Rejection> {
-        for key in &turned.ended {
-            let Some(compared) = look(ctx, key) else { continue };
-            if let Some(open) = self.end(key, told.subject.at) {
-                told.resolved(ctx, &compared, &open)?;
-            }
-        }
+    fn open(&self) -> Vec<K> {
         let open = self.0.iter().filter(|(_, drift)| matches!(drift, Drift::Open(_)));
-        let open: Vec<K> = open.map(|(key, _)| key.clone()).collect();
-        for key in &open {
-            let Some(compared) = look(ctx, key) else { continue };
-            if let Some(open) = self.update(key, compared.values()) {
-                told.open(ctx, "DriftUpdated", &compared, open)?;
-            }
-        }
-        for (key, since) in &turned.opened {
-            let Some(compared) = look(ctx, key) else { continue };
-            let open = Open {
-                first_seen: *since,
-                opened_at: told.subject.at.max(*since),
-                values: compared.values(),
-                flaps: self.past(key).flaps_if(*since, told.cool_down_ms),
-            };
-            told.open(ctx, "DriftOpened", &compared, &open)?;
-            self.0.insert(key.clone(), Drift::Open(open));
-        }
-        self.forget(told.subject.at, told.cool_down_ms);
-        Ok(())
+        open.map(|(key, _)| key.clone()).collect()
     }
 
     fn past(&self, key: &K) -> Past {

@@ -19,6 +19,7 @@ use super::{
     watches::Watches,
 };
 use crate::{
+    drifts::COMMERCETOOLS,
     exceptions,
     messages::{
         cases::{CaseKey, Raise},
@@ -35,8 +36,6 @@ use crate::{
 pub const TYPE_ID: &str = "ident";
 
 pub const IDENTIFIERS: KeyValue<[u8], Identifier> = KeyValue::new("identifiers");
-
-const COMMERCETOOLS: &str = "commercetools";
 
 /// One canonical id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -298,10 +298,7 @@ fn told(event: &'static str, watch: Watch) -> Told {
         Watch::Suspect { first_seen, .. } => (first_seen, first_seen),
         Watch::Rest(_) => (Timestamp::default(), Timestamp::default()),
     };
-    let flaps = match watch {
-        Watch::Open { past, .. } => past.flaps,
-        Watch::Rest(_) | Watch::Suspect { .. } => 0,
-    };
+    let flaps = watch.flaps();
     Told { event, status: "open", first_seen, opened_at, resolved_at: None, flaps }
 }
 
@@ -318,8 +315,7 @@ fn detail(finding: &Finding, watch: Watch) -> String {
             format!("commercetools' stock was {ours} before the change, {theirs} are explained")
         }
     };
-    let flaps = if let Watch::Open { past, .. } = watch { past.flaps } else { 0 };
-    flapping(detail, flaps)
+    flapping(detail, watch.flaps())
 }
 
 // === impl Drifts ===

@@ -68,6 +68,11 @@ impl Watch {
         matches!(self, Self::Rest(_))
     }
 
+    /// How often a drift that is open has opened again.
+    pub fn flaps(self) -> u32 {
+        if let Self::Open { past, .. } = self { past.flaps } else { 0 }
+    }
+
     pub fn next(self, input: Input) -> (Self, Action) {
         match (self, input) {
             (Self::Rest(past), Input::Differ { at, grace_ms, .. }) => {

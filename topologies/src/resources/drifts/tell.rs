@@ -16,8 +16,6 @@ pub(super) struct Telling<'a> {
     pub(super) subject: &'a Subject<'a>,
     /// Of the actor's row.
     pub(super) revision: u64,
-    /// A drift that opens again within this flaps.
-    pub(super) cool_down_ms: i64,
 }
 
 impl Telling<'_> {

@@ -6,7 +6,6 @@ use super::{
     OrderRow,
     outcomes::{Code, Condition},
     systems::Word,
-    transitions::{Dimension, State},
 };
 use crate::{
     drifts::{COMMERCETOOLS, Source},
@@ -54,27 +53,12 @@ impl Comparing for OrderRow {
                 let theirs = self.words.get(about).map_or(nothing, Word::shown);
                 ("acknowledgement", [ours(Value::Text(self.own_states())), theirs])
             }
-            Code::PaymentAmount if about == "captured" => {
-                ("captured", [ours(self.total_shown()), theirs(self.kept_shown())])
+            _ => {
+                let (field, [order, payments]) = self.payment_sides(condition)?;
+                (field, [ours(order), theirs(payments)])
             }
-            Code::PaymentAmount => {
-                ("amountPlanned", [ours(self.total_shown()), theirs(self.planned_shown())])
-            }
-            Code::PaymentStateLag => {
-                ("paymentState", [ours(self.payment_state()), theirs(self.kept_shown())])
-            }
-            Code::PaymentDelayed => {
-                ("paymentState", [ours(self.payment_state()), theirs(self.awaited_shown())])
-            }
-            _ => return None,
         };
         let (code, discriminator) = (condition.code.name(), about.to_owned());
         Some(Compared { code, discriminator, field, sides })
-    }
-}
-
-impl OrderRow {
-    fn payment_state(&self) -> Value {
-        Value::text(self.order.state(Dimension::Payment).map_or("absent", State::name))
     }
 }

@@ -382,26 +382,31 @@ impl OrderRow {
         Some(amount)
     }
 
-    pub(super) fn total_shown(&self) -> Value {
-        self.money_shown(|total, _| total)
-    }
-
-    pub(super) fn kept_shown(&self) -> Value {
-        self.money_shown(|_, sums| sums.kept)
-    }
-
-    pub(super) fn awaited_shown(&self) -> Value {
-        self.money_shown(|_, sums| sums.awaited)
-    }
-
-    pub(super) fn planned_shown(&self) -> Value {
-        self.money_shown(|_, sums| sums.planned.unwrap_or_default())
-    }
-
-    fn money_shown(&self, which: impl Fn(i64, Sums) -> i64) -> Value {
-        let Some(total) = self.order.due() else { return Value::text("absent") };
-        let cent_amount = which(total.cent_amount, self.sums());
-        Value::Money(Money { cent_amount, ..total.clone() })
+    /// Of a condition that compares the order with its payments: what is compared, the order's
+    /// side, and theirs.
+    pub(super) fn payment_sides(
+        &self,
+        condition: &Condition,
+    ) -> Option<(&'static str, [Value; 2])> {
+        let (sums, due) = (self.sums(), self.order.due());
+        let money = |cent_amount| {
+            let amount = due.map(|due| Money { cent_amount, ..due.clone() });
+            amount.map_or(Value::text("absent"), Value::Money)
+        };
+        let total = || money(due.map_or(0, |due| due.cent_amount));
+        let state =
+            || Value::text(self.order.state(Dimension::Payment).map_or("absent", State::name));
+        Some(match condition.code {
+            Code::PaymentAmount if condition.discriminator == "captured" => {
+                ("captured", [total(), money(sums.kept)])
+            }
+            Code::PaymentAmount => {
+                ("amountPlanned", [total(), money(sums.planned.unwrap_or_default())])
+            }
+            Code::PaymentStateLag => ("paymentState", [state(), money(sums.kept)]),
+            Code::PaymentDelayed => ("paymentState", [state(), money(sums.awaited)]),
+            _ => return None,
+        })
     }
 
     /// When the payments said last what they come to.
