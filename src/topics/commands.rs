@@ -109,15 +109,11 @@ pub fn run_create(
 /// The controller has the topics; brokers learn of them a moment later, and `run` may be next.
 pub fn wait_until_there(log: &impl Log, topics: &[TopicDescription]) -> Result<(), Error> {
     let names: Vec<Arc<str>> = topics.iter().map(|topic| Arc::clone(&topic.name)).collect();
-    let deadline = Instant::now() + THERE_WITHIN;
-    while log.topics(&names)?.iter().any(Option::is_none) {
-        if Instant::now() > deadline {
-            let what = format!("the topics were created but are not there after {THERE_WITHIN:?}");
-            return Err(Error::new(Class::Retry, what));
-        }
-        std::thread::sleep(BETWEEN_LOOKS);
+    if look(log, &names, 0, THERE_WITHIN)?.iter().all(Option::is_some) {
+        return Ok(());
     }
-    Ok(())
+    let what = format!("the topics were created but are not there after {THERE_WITHIN:?}");
+    Err(Error::new(Class::Retry, what))
 }
 
 /// Those from `expected` on should be there.
@@ -128,10 +124,19 @@ fn described(
     expected: usize,
 ) -> Result<Vec<Option<TopicDescription>>, Error> {
     let names = plan.iter().map(|topic| Arc::clone(&topic.name)).chain(inputs.iter().cloned());
-    let names: Vec<Arc<str>> = names.collect();
-    let deadline = Instant::now() + KNOWN_WITHIN;
+    look(log, &names.collect::<Vec<_>>(), expected, KNOWN_WITHIN)
+}
+
+/// Looks until the topics from `expected` on are there, for so long at most.
+fn look(
+    log: &impl Log,
+    names: &[Arc<str>],
+    expected: usize,
+    within: Duration,
+) -> Result<Vec<Option<TopicDescription>>, Error> {
+    let deadline = Instant::now() + within;
     loop {
-        let found = log.topics(&names)?;
+        let found = log.topics(names)?;
         let all = found.iter().skip(expected).all(Option::is_some);
         if all || Instant::now() > deadline {
             return Ok(found);

@@ -170,6 +170,9 @@ impl<L: Log> Worker<L> {
             let changelog = self.application.stage(task.stage).and_then(|s| s.changelog.as_ref());
             let (Some(topic), true) = (changelog, running.has_progress()) else { continue };
             let partition = task.id.input.partition;
+            if let Some(store) = &running.store {
+                running.fold.forget_absent(store.as_ref());
+            }
             for write in running.fold.overlay().writes() {
                 if write.value.is_none() && mutation::is_on(Mutation::DeletionNotLogged) {
                     continue;

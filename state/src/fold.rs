@@ -159,6 +159,11 @@ impl Fold {
         &mut self.work.outbox
     }
 
+    /// Before the transaction is committed: deletions that delete nothing are left out of it.
+    pub fn forget_absent(&mut self, reads: &dyn Reads) {
+        self.work.overlay.forget_absent(reads);
+    }
+
     /// After the transaction was committed and the overlay applied.
     pub fn committed(&mut self) {
         self.work.overlay.clear();

@@ -135,6 +135,21 @@ impl Overlay {
         })
     }
 
+    /// Forgets the deletions of what the store below does not have, such as a timer that was set and
+    /// cancelled within the transaction: there is nothing to delete, and nothing to log. What `below`
+    /// cannot answer is kept. Only once everything is settled.
+    pub fn forget_absent(&mut self, below: &dyn Reads) {
+        for (slots, index) in self.slots.iter_mut().zip(0u8..) {
+            slots.retain(|key, slot| {
+                let kept = slot.is_some() || !matches!(below.get(StoreId(index), key), Ok(None));
+                if !kept {
+                    self.bytes = self.bytes.saturating_sub(key.len() + ENTRY_OVERHEAD_BYTES);
+                }
+                kept
+            });
+        }
+    }
+
     pub fn clear(&mut self) {
         self.slots.clear();
         self.undo.clear();

@@ -22,6 +22,7 @@ enum Action {
     Mark,
     RollBack,
     Settle,
+    ForgetAbsent,
     Apply,
     Clear,
 }
@@ -43,6 +44,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => Just(Action::Mark),
         2 => Just(Action::RollBack),
         1 => Just(Action::Settle),
+        2 => Just(Action::ForgetAbsent),
         2 => Just(Action::Apply),
         1 => Just(Action::Clear),
     ]
@@ -106,6 +108,14 @@ proptest! {
                 Action::Settle => {
                     overlay.settle();
                     marks.clear();
+                }
+                Action::ForgetAbsent => {
+                    overlay.settle();
+                    marks.clear();
+                    overlay.forget_absent(&*below);
+                    for write in overlay.writes().filter(|write| write.value.is_none()) {
+                        prop_assert!(below.get(write.store, write.key).unwrap().is_some());
+                    }
                 }
                 Action::Apply => {
                     let base = below.position().map(|position| position.inbox);

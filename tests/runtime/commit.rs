@@ -1,17 +1,23 @@
 //! A fault at every step of the commit protocol: counts stay exact, offsets never go back.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use aplomb::{
-    embedded::{Call, Fault, Faults},
+    embedded::{Call, Fault, Faults, Kept},
     log::{Class, Error},
     task::State,
 };
 
-use crate::harness::{Cluster, Outcome, Plan};
+use crate::{
+    harness::{CHANGELOG, Cluster, Outcome, Plan},
+    support,
+};
 
 const CALLS: [Call; 7] = [
     Call::Init,
@@ -289,6 +295,38 @@ fn a_new_configuration_whose_announcement_fails_is_sent_again() -> Outcome {
                 let revision = running.fold.configuration().map(|known| known.revision);
                 assert_eq!(revision, Some(2), "{call} {class:?}: {}", task.id);
             }
+        }
+    }
+    Ok(())
+}
+
+/// A timer that is due before it is set, so that the next tick fires it: what came and went within
+/// one transaction is not in the changelog.
+#[test]
+fn a_logged_deletion_deletes_something() -> Outcome {
+    let mut cluster = Cluster::planned(&Plan {
+        tune: |application| {
+            application.tuning.commit_interval_ms_min = 1_500;
+            application.tuning.commit_interval_ms_max = 1_500;
+        },
+        ..Plan::default()
+    })?;
+    cluster.start(0)?;
+    let long_ago = cluster.now().plus_ms(-10 * support::REMIND_AFTER_MS);
+    for line in 0..20 {
+        cluster.feed_bytes(None, format!("late word{line}").as_bytes(), long_ago)?;
+        cluster.rounds(100)?;
+    }
+    // Some transaction is always open, for ticks go on: so it never settles.
+    cluster.rounds(3_000)?;
+    let reminders = cluster.kept(&format!("words.{}", support::COUNTS))?;
+    let is_reminder = |kept: &Kept| kept.value.as_ref().is_some_and(|value| value.contains(&b'@'));
+    assert!(reminders.iter().any(is_reminder), "timers fired");
+    let mut logged = HashSet::new();
+    for Kept { partition, key, value, offset, .. } in cluster.kept(CHANGELOG)? {
+        match value {
+            Some(_) => _ = logged.insert((partition, key)),
+            None => assert!(logged.remove(&(partition, key)), "{partition} at {offset}"),
         }
     }
     Ok(())
