@@ -135,9 +135,9 @@ impl Overlay {
         })
     }
 
-    /// Forgets the deletions of what the store below does not have, such as a timer that was set and
-    /// cancelled within the transaction: there is nothing to delete, and nothing to log. What `below`
-    /// cannot answer is kept. Only once everything is settled.
+    /// Forgets the deletions of what the store below does not have, such as a timer that was set
+    /// and cancelled within the transaction: nothing is to be deleted, and nothing to be logged.
+    /// What `below` cannot answer is kept. Only once everything is settled.
     pub fn forget_absent(&mut self, below: &dyn Reads) {
         for (slots, index) in self.slots.iter_mut().zip(0u8..) {
             slots.retain(|key, slot| {
