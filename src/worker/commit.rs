@@ -160,6 +160,7 @@ impl<L: Log> Worker<L> {
     }
 
     /// The last value of each key, then the position record, for every task that has progress.
+    /// Deletions that delete nothing are forgotten first, so that neither log nor store gets them.
     fn send_changelogs(&mut self) -> Result<(), log::Error> {
         let Some(producer) = &mut self.producer else {
             return Err(super::own_error(Class::Abort, "the producer is gone"));
