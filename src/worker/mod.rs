@@ -221,6 +221,11 @@ impl<L: Log> Worker<L> {
         let opened = self.open_tasks()?;
         let restored = self.restore_tasks()?;
         let handled = self.process()?;
+        // What was written is freed with its report: left until the drain, the records of a whole
+        // transaction would stay in memory.
+        if let Some(producer) = &mut self.producer {
+            producer.poll();
+        }
         let ticked = self.tick()?;
         let committed = self.commit_if_due(handled)?;
         let busy = opened || restored || handled > 0 || ticked || committed;
