@@ -17,6 +17,9 @@
 //! - [`http`], [`status`], [`metrics`], [`logging`], [`describe`]: for people.
 //! - `cli`, `commerce`: the binary.
 
+// These panic where nothing can be written; `cli/output.rs` does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod application;
 pub mod changelog;
 pub mod checkpoint;

@@ -9,7 +9,12 @@ use crate::config::{Log, LogFormat};
 /// Starts logging for the whole process. A second call is an error and changes nothing.
 pub fn start(config: &Log) -> Result<(), String> {
     let filter = EnvFilter::try_new(&config.filter).map_err(|error| error.to_string())?;
-    let lines = fmt::Subscriber::builder().with_env_filter(filter).with_writer(io::stderr);
+    // IMPORTANT: a line that cannot be written, as on a full disk, is lost. To complain of it on
+    // standard error, which fails as well, would panic in whichever thread had something to say.
+    let lines = fmt::Subscriber::builder()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .log_internal_errors(false);
     let started = match config.format {
         LogFormat::Human => {
             let lines = lines.with_ansi(io::stderr().is_terminal()).with_target(false);

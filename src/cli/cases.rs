@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{
     Failure,
     ask::{self, Process, text},
+    output::{self, say},
 };
 
 pub(super) const HELP: &str = "\
@@ -56,9 +57,9 @@ pub(super) fn run(action: &Action) -> Result<(), Failure> {
         Action::Show { id, process } => {
             let body = process.get(&format!("/cases/{id}"), &[])?;
             if process.json {
-                println!("{body:#}");
+                say!("{body:#}");
             } else {
-                print!("{}", ask::lines(ask::at(&body, "/value")));
+                output::text(&ask::lines(ask::at(&body, "/value")));
             }
             Ok(())
         }
@@ -72,21 +73,21 @@ fn list(options: &ListOptions) -> Result<(), Failure> {
     query.extend(filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
     let body = options.process.get("/cases", &query)?;
     if options.process.json {
-        println!("{body:#}");
+        say!("{body:#}");
         return Ok(());
     }
     let items = ask::at(&body, "/items").as_array().map(Vec::as_slice).unwrap_or_default();
     for case in items {
-        println!("{}", line(case));
+        say!("{}", line(case));
     }
     if items.is_empty() {
-        println!("no such case");
+        say!("no such case");
     }
     if ask::at(&body, "/next").is_string() {
-        println!("there are more: raise --limit, or narrow the question");
+        say!("there are more: raise --limit, or narrow the question");
     }
     if let Some(warning) = ask::elsewhere(&body) {
-        println!("{warning}");
+        say!("{warning}");
     }
     Ok(())
 }

@@ -2,7 +2,10 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Failure, WithConfig, ask, offsets};
+use super::{
+    Failure, WithConfig, ask, offsets,
+    output::{self, say},
+};
 use crate::letters::{
     Letter, Letters, OnLog, Wanted,
     replay::{self, Selection},
@@ -88,11 +91,11 @@ fn list(options: &ListOptions) -> Result<(), Failure> {
     let wanted = Wanted { code: options.code.clone(), limit: options.limit };
     for letter in latest(&options.config, &wanted)? {
         if options.json {
-            println!("{}", serde_json::to_string(&letter).map_err(unwritable)?);
+            say!("{}", serde_json::to_string(&letter).map_err(unwritable)?);
             continue;
         }
         let header = |name: &str| letter.headers.get(name).map_or("-", String::as_str);
-        println!(
+        say!(
             "{} {} from {}/{}/{}\n    {}",
             letter.place(),
             header("code"),
@@ -109,7 +112,7 @@ fn show(place: &str, config: &WithConfig) -> Result<(), Failure> {
     let wanted = Wanted { code: None, limit: usize::MAX };
     let found = latest(config, &wanted)?.into_iter().find(|letter| letter.place() == place);
     let letter = found.ok_or_else(|| Failure::CannotKnow(format!("there is no {place}")))?;
-    print!("{}", ask::lines(&serde_json::to_value(&letter).map_err(unwritable)?));
+    output::text(&ask::lines(&serde_json::to_value(&letter).map_err(unwritable)?));
     Ok(())
 }
 
@@ -123,17 +126,17 @@ fn send_again(options: &ReplayOptions) -> Result<(), Failure> {
     let plan = replay::plan(&log, &application, &selection).map_err(failure)?;
     for step in &plan.steps {
         match &step.to {
-            Ok(to) => println!("{} {} → {to}", step.letter, step.code),
-            Err(reason) => println!("{} {} stays: {reason}", step.letter, step.code),
+            Ok(to) => say!("{} {} → {to}", step.letter, step.code),
+            Err(reason) => say!("{} {} stays: {reason}", step.letter, step.code),
         }
     }
     let sent = plan.steps.iter().filter(|step| step.to.is_ok()).count();
     if options.dry_run {
-        println!("{sent} would be sent");
+        say!("{sent} would be sent");
         return Ok(());
     }
     replay::execute(&log, &application, &selection, &plan).map_err(failure)?;
-    println!("{sent} sent");
+    say!("{sent} sent");
     Ok(())
 }
 

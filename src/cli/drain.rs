@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Failure, WithConfig};
+use super::{Failure, WithConfig, output::say};
 use crate::names;
 
 /// What the end of a process takes beside its workers.
@@ -39,7 +39,7 @@ pub(super) fn run(options: &WithConfig) -> Result<(), Failure> {
     };
     send(process, libc::SIGUSR1)
         .map_err(|error| failed(format!("cannot signal process {process}: {error}")))?;
-    println!("process {process} gives up its tasks");
+    say!("process {process} gives up its tasks");
     let limit = Duration::from_millis(config.worker.shutdown_ms_max) + BESIDE_WORKERS;
     let deadline = Instant::now() + limit;
     // IMPORTANT: the lock is not tried here, or a successor might find it taken.
@@ -51,7 +51,7 @@ pub(super) fn run(options: &WithConfig) -> Result<(), Failure> {
         }
         thread::sleep(BETWEEN_LOOKS);
     }
-    println!("it has ended");
+    say!("it has ended");
     Ok(())
 }
 

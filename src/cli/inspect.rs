@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use super::{
     Failure,
     ask::{self, Process, text},
+    output::{self, say},
 };
 
 pub(super) const HELP: &str = "\
@@ -43,12 +44,12 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     };
     let body = options.process.get(&format!("/{view}/{}", options.id), &[])?;
     if options.process.json {
-        println!("{body:#}");
+        say!("{body:#}");
         return Ok(());
     }
-    print!("{}", ask::lines(ask::at(&body, "/value")));
+    output::text(&ask::lines(ask::at(&body, "/value")));
     let lag = ask::at(&body, "/lag");
     let (as_of, state) = (text(&body, "/asOf"), text(&body, "/state"));
-    println!("-- complete up to {as_of}; {lag} records wait; the task is {state}");
+    say!("-- complete up to {as_of}; {lag} records wait; the task is {state}");
     Ok(())
 }

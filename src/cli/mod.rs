@@ -6,6 +6,7 @@ mod dlq;
 mod drain;
 mod inspect;
 mod offsets;
+mod output;
 mod replay;
 mod reset;
 mod run;
@@ -16,6 +17,7 @@ use std::{fmt, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::output::say;
 use crate::{
     commerce,
     config::{self, Checks, Config},
@@ -133,7 +135,9 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let outcome = match self.command {
             Command::Run(options) => run::run(&options),
-            Command::Demo(options) => commerce::demo::run(&options).map_err(Failure::Failed),
+            Command::Demo(options) => {
+                commerce::demo::run(&options, &mut output::Out).map_err(Failure::Failed)
+            }
             Command::Replay(options) => replay::run(&options),
             Command::Verify(options) => verify::run(&options),
             Command::Cases { action } => cases::run(&action),
@@ -148,11 +152,15 @@ impl Cli {
                 Ok(())
             }
         };
+        let outcome = outcome.and_then(|()| match output::lost() {
+            None => Ok(()),
+            Some(reason) => Err(Failure::Failed(format!("standard output is not whole: {reason}"))),
+        });
         match outcome {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
                 if !matches!(failure, Failure::Deviates) {
-                    eprintln!("aplomb: {failure}");
+                    output::complain(format_args!("aplomb: {failure}"));
                 }
                 failure.exit_code()
             }
@@ -167,7 +175,7 @@ fn topology(format: Format) {
         Format::Mermaid => describe::mermaid(&topology),
         Format::Json => format!("{:#}", describe::json(&topology)),
     };
-    println!("{}", text.trim_end());
+    say!("{}", text.trim_end());
 }
 
 impl WithConfig {

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
-use super::{Failure, WithConfig};
+use super::{Failure, WithConfig, output::say};
 use crate::{
     application::Application,
     clock::{Clock, SystemClock},
@@ -111,7 +111,7 @@ fn show(options: &WithConfig) -> Result<(), Failure> {
     let (_, log, application) = connect(options)?;
     let file = operator::show(&log, &application).map_err(failure)?;
     let text = serde_json::to_string_pretty(&file).map_err(|e| Failure::Failed(e.to_string()))?;
-    println!("{text}");
+    say!("{text}");
     Ok(())
 }
 
@@ -132,19 +132,19 @@ fn restore(options: &RestoreOptions) -> Result<(), Failure> {
     let plan = plan.map_err(failure)?;
     print(&plan);
     if plan.is_empty() {
-        println!("nothing to write: every offset agrees with the log");
+        say!("nothing to write: every offset agrees with the log");
     } else if options.dry_run {
-        println!("nothing was written: this was a dry run");
+        say!("nothing was written: this was a dry run");
     } else {
         operator::restore(&mut operator, &plan).map_err(failure)?;
-        println!("written; start the application again");
+        say!("written; start the application again");
     }
     Ok(())
 }
 
 fn print(plan: &Restoration) {
     for (input, committed, change) in &plan.changes {
-        println!("{}", line(input, committed, change));
+        say!("{}", line(input, committed, change));
     }
 }
 

@@ -10,7 +10,10 @@ use aplomb_state::ids::Timestamp;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, checks};
+use super::{
+    Failure, checks,
+    output::{self, say},
+};
 use crate::{
     application::{Application, Naming},
     commerce::{self, inputs},
@@ -173,12 +176,13 @@ fn progress_bar(options: &Options) -> ProgressBar {
 
 fn print(summary: &Summary, options: &Options) {
     for line in &summary.bad_lines_named {
-        eprintln!("{line}");
+        output::complain(format_args!("{line}"));
     }
     if summary.bad_lines > summary.bad_lines_named.len() {
-        eprintln!("… and {} more", summary.bad_lines - summary.bad_lines_named.len());
+        let more = summary.bad_lines - summary.bad_lines_named.len();
+        output::complain(format_args!("… and {more} more"));
     }
-    println!(
+    say!(
         "{} lines delivered, {} of them no delivery at all; {} records in {}",
         summary.lines,
         summary.bad_lines,

@@ -11,6 +11,7 @@ use clap::Args;
 use super::{
     Failure, WithConfig,
     offsets::{before, connect, failure, random_generation, read_file},
+    output::say,
 };
 use crate::{
     application::Application,
@@ -68,10 +69,10 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let reset = reset.map_err(failure)?;
     print(&reset, &config);
     if folder.is_none() {
-        println!("nothing was done: this was a dry run; --yes does it");
+        say!("nothing was done: this was a dry run; --yes does it");
         return Ok(());
     }
-    let outcome = reset.carry_out(&mut operator, &mut |step| println!("{}", name(step)));
+    let outcome = reset.carry_out(&mut operator, &mut |step| say!("{}", name(step)));
     outcome.map_err(|error| match failure(error) {
         Failure::Failed(reason) => {
             Failure::Failed(format!("{reason}. The reset has not ended: run it again"))
@@ -79,7 +80,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         other => other,
     })?;
     delete_state(&config)?;
-    println!("done: generation {}; start the application", reset.generation);
+    say!("done: generation {}; start the application", reset.generation);
     Ok(())
 }
 
@@ -108,18 +109,18 @@ fn take_folder(config: &Config, log: &KafkaLog) -> Result<Identity, Failure> {
 }
 
 fn print(reset: &Reset, config: &Config) {
-    println!("a new generation of {}", config.application.id);
+    say!("a new generation of {}", config.application.id);
     for (input, now, then) in &reset.inputs {
-        println!("input      {input}  {} -> {then}", before(now));
+        say!("input      {input}  {} -> {then}", before(now));
     }
     for topic in &reset.changelogs {
-        println!("made anew  {}  partitions={}", topic.name, topic.partitions);
+        say!("made anew  {}  partitions={}", topic.name, topic.partitions);
     }
-    println!("emptied    {} inbox partitions", reset.inboxes.len());
+    say!("emptied    {} inbox partitions", reset.inboxes.len());
     for folder in state(config).iter().filter(|folder| folder.exists()) {
-        println!("deleted    {}", folder.display());
+        say!("deleted    {}", folder.display());
     }
-    println!("kept       every output");
+    say!("kept       every output");
 }
 
 fn name(step: Step) -> &'static str {

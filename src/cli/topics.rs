@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::{Failure, WithConfig};
+use super::{Failure, WithConfig, output::Out};
 use crate::{
     commerce, runtime,
     topics::{self, Outcome},
@@ -21,7 +21,7 @@ pub(super) enum Action {
 pub(super) fn run(action: Action, options: &WithConfig) -> Result<(), Failure> {
     let config = options.load()?;
     let plan = topics::plan(&commerce::topology(), &config.naming());
-    let mut out = std::io::stdout();
+    let mut out = Out;
     let failed = |error: std::io::Error| Failure::Failed(error.to_string());
     if matches!(action, Action::Plan) {
         return topics::print_plan(&plan, &mut out).map_err(failed);

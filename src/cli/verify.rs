@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, WithConfig};
+use super::{Failure, WithConfig, output::say};
 use crate::{
     checkpoint, commerce,
     config::Config,
@@ -82,21 +82,26 @@ fn print(report: &Report) {
             Kind::Different => "different",
             Kind::Unexpected => "unexpected",
         };
-        println!("{kind:<10} {}  caused by {}", deviation.place, deviation.cause);
+        say!("{kind:<10} {}  caused by {}", deviation.place, deviation.cause);
     }
     for note in &report.notes {
-        println!("{note}");
+        say!("{note}");
     }
-    println!("{} inputs folded again", report.inputs);
+    say!("{} inputs folded again", report.inputs);
     if report.earlier > 0 {
-        println!("{} records of generations before the last reset were left out", report.earlier);
+        say!("{} records of generations before the last reset were left out", report.earlier);
     }
-    println!(
+    say!(
         "{} records agree, {} superseded ones were compacted away, {} lie past retention",
-        report.matching, report.compacted, report.not_judged
+        report.matching,
+        report.compacted,
+        report.not_judged
     );
-    println!(
+    say!(
         "{} missing, {} doubled, {} different, {} unexpected",
-        report.missing, report.doubled, report.different, report.unexpected
+        report.missing,
+        report.doubled,
+        report.different,
+        report.unexpected
     );
 }

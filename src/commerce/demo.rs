@@ -15,7 +15,7 @@ mod summary;
 mod test;
 mod text;
 
-use std::io::{IsTerminal, stdout};
+use std::io::{IsTerminal, Write, stdout};
 
 use clap::Args;
 
@@ -40,8 +40,8 @@ pub struct Options {
     pub port: u16,
 }
 
-/// Shows the day. `Err` is a sentence for the user.
-pub fn run(options: &Options) -> Result<(), String> {
+/// Shows the day on `out`. `Err` is a sentence for the user.
+pub fn run(options: &Options, out: &mut dyn Write) -> Result<(), String> {
     let mut run = Run::start(options)?;
     // A port that is taken is told before the day, not after it.
     let server = if options.once { None } else { Some(Server::bind(&run, options.port)?) };
@@ -56,11 +56,11 @@ pub fn run(options: &Options) -> Result<(), String> {
     );
     let address = server.as_ref().map(Server::address);
     let text = report::render(&summary, &heading, address.as_deref(), colours());
-    print(&text)?;
+    print(out, &text)?;
     match server {
         Some(server) => {
             run.report(server.status());
-            print("\n  The HTTP API stays up. Ctrl-C ends it.\n")?;
+            print(out, "\n  The HTTP API stays up. Ctrl-C ends it.\n")?;
             server.run()
         }
         None => Ok(()),
@@ -73,10 +73,7 @@ fn colours() -> Colours {
     if wanted && stdout().is_terminal() { Colours::Ansi } else { Colours::Plain }
 }
 
-/// Like `print!`, but a reader that has gone away is no panic.
-fn print(text: &str) -> Result<(), String> {
-    use std::io::Write;
-    let mut out = stdout().lock();
+fn print(out: &mut dyn Write, text: &str) -> Result<(), String> {
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|error| format!("standard output: {error}"))
 }

@@ -3,14 +3,16 @@
 use std::{
     fs,
     net::TcpListener,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{NOTIFICATIONS, Outcome, aplomb};
+use crate::{LIMIT, NOTIFICATIONS, Outcome, aplomb};
 
 #[test]
 fn the_demo_tells_what_an_operations_lead_asks_for() -> Outcome {
@@ -120,20 +122,82 @@ fn configured(port: u16) -> Outcome<(TempDir, String)> {
 
 #[test]
 fn sigterm_counts_while_the_broker_does_not_answer() -> Outcome {
-    // Takes connections, and never says a word.
+    let (status, time) = terminate_a_service(Stdio::null())?;
+    assert!(status.success(), "{status}");
+    assert!(time < Duration::from_secs(5), "a question waits for 10 s");
+    Ok(())
+}
+
+/// A disk that is full takes no log lines. The service goes on without them.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_log_that_cannot_be_written_ends_no_service() -> Outcome {
+    let (status, _) = terminate_a_service(full()?)?;
+    assert!(status.success(), "{status}");
+    Ok(())
+}
+
+/// Starts one whose broker takes connections and never says a word, and ends it by SIGTERM once
+/// it asks. How it ended, and how soon.
+fn terminate_a_service(log: Stdio) -> Outcome<(ExitStatus, Duration)> {
     let mute = TcpListener::bind("127.0.0.1:0")?;
     let (_folder, path) = configured(mute.local_addr()?.port())?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_aplomb"));
     command.args(["run", "--config", &path]).stdin(Stdio::null()).stdout(Stdio::null());
-    let mut child = command.stderr(Stdio::null()).spawn()?;
-    // It asks its questions.
-    let _asked = mute.accept()?;
-    let told = Instant::now();
-    assert!(Command::new("kill").arg(child.id().to_string()).status()?.success());
-    let status = child.wait()?;
-    assert!(status.success(), "{status}");
-    assert!(told.elapsed() < Duration::from_secs(5), "a question waits for 10 s");
+    let mut child = command.stderr(log).spawn()?;
+    let id = child.id().to_string();
+    let (ends, ended) = mpsc::channel();
+    let asks = ends.clone();
+    // The process may also end before it asks; the connection stays open meanwhile.
+    let asking = thread::spawn(move || {
+        let connection = mute.accept();
+        let _ = asks.send(None);
+        connection
+    });
+    thread::spawn(move || ends.send(Some(child.wait())));
+    let mut told = Instant::now();
+    loop {
+        match ended.recv_timeout(LIMIT)? {
+            None => {
+                told = Instant::now();
+                assert!(Command::new("kill").arg(&id).status()?.success());
+            }
+            Some(status) => {
+                drop(asking);
+                return Ok((status?, told.elapsed()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() -> Outcome {
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let (code, complaint) = topology_to(Stdio::from(writer))?;
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
     Ok(())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn lines_that_are_lost_are_a_failure() -> Outcome {
+    let (code, complaint) = topology_to(full()?)?;
+    assert_eq!(code, Some(1), "{complaint}");
+    assert!(complaint.starts_with("aplomb: standard output is not whole: No space"), "{complaint}");
+    Ok(())
+}
+
+fn topology_to(out: Stdio) -> Outcome<(Option<i32>, String)> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aplomb"));
+    let ended = command.arg("topology").stdout(out).stderr(Stdio::piped()).output()?;
+    Ok((ended.status.code(), String::from_utf8(ended.stderr)?))
+}
+
+/// A file on a disk that is full.
+#[cfg(target_os = "linux")]
+fn full() -> Outcome<Stdio> {
+    Ok(Stdio::from(fs::File::options().write(true).open("/dev/full")?))
 }
 
 #[test]
