@@ -9,7 +9,7 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    backend::Reads,
+    backend::{self, Reads},
     codec::{self, Format},
     effect::{Effect, Headers, Target},
     envelope::{Configuration, Envelope, HOPS_MAX},
@@ -20,6 +20,7 @@ use crate::{
     stage::Stage,
     store::{Expiring, KeyValue, StoreId, StoreKey},
     timers,
+    topology::Entries,
     work::Work,
 };
 
@@ -44,7 +45,7 @@ pub(crate) struct InputFacts<'a> {
     pub trace: &'a Trace,
 }
 
-/// An ordered page of a typed scan.
+/// A page of a typed scan, in its order.
 pub type Page<V> = Vec<(Vec<u8>, V)>;
 
 impl<'a> Context<'a> {
@@ -134,13 +135,21 @@ impl<'a> Context<'a> {
     ) -> Result<Page<V>, Rejection> {
         let id = self.store(store.name)?;
         let entries = self.work.overlay.scan(self.reads, id, prefix, after, max);
-        let entries = entries.map_err(|error| self.fault(error))?;
-        let mut page = Vec::with_capacity(entries.len());
-        for (key, bytes) in entries {
-            let value = codec::decode(&bytes).map_err(|error| self.fault(error))?;
-            page.push((key, value));
-        }
-        Ok(page)
+        self.page(entries)
+    }
+
+    /// Entries whose key begins with `prefix` and comes before `before`, the last one first, at
+    /// most `max`.
+    pub fn reverse_scan<K: StoreKey + ?Sized, V: Format + DeserializeOwned>(
+        &mut self,
+        store: &KeyValue<K, V>,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Page<V>, Rejection> {
+        let id = self.store(store.name)?;
+        let entries = self.work.overlay.reverse_scan(self.reads, id, prefix, before, max);
+        self.page(entries)
     }
 
     pub fn get_expiring<K: StoreKey + ?Sized, V: Format + DeserializeOwned>(
@@ -375,6 +384,19 @@ impl<'a> Context<'a> {
             return Ok(slot.map(<[u8]>::to_vec));
         }
         self.reads.get(store, key).map_err(|error| self.fault(error))
+    }
+
+    fn page<V: Format + DeserializeOwned>(
+        &mut self,
+        entries: Result<Entries, backend::Error>,
+    ) -> Result<Page<V>, Rejection> {
+        let entries = entries.map_err(|error| self.fault(error))?;
+        let mut page = Vec::with_capacity(entries.len());
+        for (key, bytes) in entries {
+            let value = codec::decode(&bytes).map_err(|error| self.fault(error))?;
+            page.push((key, value));
+        }
+        Ok(page)
     }
 
     fn write(&mut self, store: StoreId, key: &[u8], value: Vec<u8>) -> Result<(), Rejection> {

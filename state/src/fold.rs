@@ -516,4 +516,14 @@ impl Reads for NoState {
     ) -> Result<crate::topology::Entries, backend::Error> {
         Ok(Vec::new())
     }
+
+    fn reverse_scan(
+        &self,
+        _: StoreId,
+        _: &[u8],
+        _: Option<&[u8]>,
+        _: usize,
+    ) -> Result<crate::topology::Entries, backend::Error> {
+        Ok(Vec::new())
+    }
 }

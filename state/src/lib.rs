@@ -26,6 +26,7 @@ pub mod overlay;
 pub mod partitioner;
 pub mod record;
 pub mod rejection;
+mod rows;
 pub mod scratch;
 pub mod stage;
 pub mod store;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     backend::{self, Reads, Write},
+    rows,
     store::StoreId,
     topology::Entries,
 };
@@ -165,68 +166,93 @@ impl Overlay {
         after: Option<&[u8]>,
         max: usize,
     ) -> Result<Entries, backend::Error> {
-        let Some(slots) = self.slots.get(usize::from(store.0)).filter(|slots| !slots.is_empty())
-        else {
+        let Some(slots) = self.written(store) else {
             return below.scan(store, prefix, after, max);
         };
-        let mut found = Entries::new();
-        let mut after = after.map(<[u8]>::to_vec);
-        // A deletion in here hides an entry below, so a page from below may yield fewer.
-        let mut wanted = max;
-        while found.len() < max {
-            let page = below.scan(store, prefix, after.as_deref(), wanted)?;
-            let exhausted = page.len() < wanted;
-            let upto = if exhausted { None } else { page.last().map(|(key, _)| key.clone()) };
-            merge(slots, &page, prefix, after.as_deref(), upto.as_deref(), &mut found);
-            match upto {
-                Some(key) => after = Some(key),
-                None => break,
-            }
-            wanted = (max - found.len().min(max)).max(HIDDEN_PAGE);
-        }
-        found.truncate(max);
-        Ok(found)
+        let read = |past: Option<&[u8]>, wanted| below.scan(store, prefix, past, wanted);
+        let merge = |page: &Entries, past: Option<&[u8]>, upto: Option<&[u8]>, found: &mut _| {
+            let above = rows::rising(slots, prefix, past)
+                .take_while(|(key, _)| upto.is_none_or(|upto| key.as_slice() <= upto));
+            weave(above, page, |above, below| above < below, found);
+        };
+        in_pages(after, max, read, merge)
+    }
+
+    /// Entries whose key begins with `prefix`, before `before`, the last one first, overlay over
+    /// store.
+    pub fn reverse_scan(
+        &self,
+        below: &dyn Reads,
+        store: StoreId,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Entries, backend::Error> {
+        let Some(slots) = self.written(store) else {
+            return below.reverse_scan(store, prefix, before, max);
+        };
+        let read = |past: Option<&[u8]>, wanted| below.reverse_scan(store, prefix, past, wanted);
+        let merge = |page: &Entries, past: Option<&[u8]>, upto: Option<&[u8]>, found: &mut _| {
+            let above = rows::falling(slots, prefix, past)
+                .take_while(|(key, _)| upto.is_none_or(|upto| key.as_slice() >= upto));
+            weave(above, page, |above, below| above > below, found);
+        };
+        in_pages(before, max, read, merge)
+    }
+
+    fn written(&self, store: StoreId) -> Option<&BTreeMap<Vec<u8>, Slot>> {
+        self.slots.get(usize::from(store.0)).filter(|slots| !slots.is_empty())
     }
 }
 
-/// Merges one page from below with the overlay's entries of the same range: (after, upto].
-fn merge(
-    slots: &BTreeMap<Vec<u8>, Slot>,
-    page: &[(Vec<u8>, Vec<u8>)],
-    prefix: &[u8],
-    after: Option<&[u8]>,
-    upto: Option<&[u8]>,
+/// Reads pages from below until `max` entries are found. `merge` adds a page, and what the overlay
+/// has between its two keys: past the first one, and up to the second.
+fn in_pages(
+    past: Option<&[u8]>,
+    max: usize,
+    read: impl Fn(Option<&[u8]>, usize) -> Result<Entries, backend::Error>,
+    merge: impl Fn(&Entries, Option<&[u8]>, Option<&[u8]>, &mut Entries),
+) -> Result<Entries, backend::Error> {
+    let mut found = Entries::new();
+    let mut past = past.map(<[u8]>::to_vec);
+    // A deletion in the overlay hides an entry below, so a page may yield fewer.
+    let mut wanted = max;
+    while found.len() < max {
+        let page = read(past.as_deref(), wanted)?;
+        let exhausted = page.len() < wanted;
+        let upto = if exhausted { None } else { page.last().map(|(key, _)| key.clone()) };
+        merge(&page, past.as_deref(), upto.as_deref(), &mut found);
+        match upto {
+            Some(key) => past = Some(key),
+            None => break,
+        }
+        wanted = (max - found.len().min(max)).max(HIDDEN_PAGE);
+    }
+    found.truncate(max);
+    Ok(found)
+}
+
+/// Merges one page from below with the overlay's slots of the same range, both in one order.
+fn weave<'a>(
+    above: impl Iterator<Item = (&'a Vec<u8>, &'a Slot)>,
+    page: &Entries,
+    precedes: impl Fn(&[u8], &[u8]) -> bool,
     found: &mut Entries,
 ) {
-    let start = after.map_or(std::ops::Bound::Included(prefix), |key| {
-        if key < prefix {
-            std::ops::Bound::Included(prefix)
-        } else {
-            std::ops::Bound::Excluded(key)
-        }
-    });
-    let mut above = slots
-        .range::<[u8], _>((start, std::ops::Bound::Unbounded))
-        .take_while(|(key, _)| key.starts_with(prefix))
-        .take_while(|(key, _)| upto.is_none_or(|upto| key.as_slice() <= upto))
-        .peekable();
+    let mut above = above.peekable();
+    let mut keep = |key: &Vec<u8>, value: Option<&Vec<u8>>| {
+        found.extend(value.map(|value| (key.clone(), value.clone())));
+    };
     for (key, value) in page {
-        while let Some((above_key, slot)) = above.next_if(|(above, _)| *above < key) {
-            if let Some(value) = slot {
-                found.push((above_key.clone(), value.clone()));
-            }
+        while let Some((above_key, slot)) = above.next_if(|(above, _)| precedes(above, key)) {
+            keep(above_key, slot.as_ref());
         }
         match above.next_if(|(above, _)| *above == key) {
-            Some((_, Some(value))) => found.push((key.clone(), value.clone())),
-            Some((_, None)) => {}
-            None => found.push((key.clone(), value.clone())),
+            Some((_, slot)) => keep(key, slot.as_ref()),
+            None => keep(key, Some(value)),
         }
     }
-    for (above_key, slot) in above {
-        if let Some(value) = slot {
-            found.push((above_key.clone(), value.clone()));
-        }
-    }
+    above.for_each(|(key, slot)| keep(key, slot.as_ref()));
 }
 
 fn slot_bytes(slot: Option<&Vec<u8>>) -> usize {

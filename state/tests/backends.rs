@@ -7,6 +7,7 @@ use std::{slice, thread};
 use aplomb_state::{
     backend::{Error, Reads, Rebuild, TaskStore},
     ids::{NextOffset, Timestamp},
+    topology::Entries,
 };
 use places::{FIRST, SECOND, STORES, on_every_backend, position, put, task};
 
@@ -186,10 +187,10 @@ fn scans_keep_to_prefix_task_and_order() {
                 .unwrap();
         }
         let store = &*stores[1];
-        // (prefix, after, max, expected)
+        // (prefix, after or before, max, expected)
         type Row<'a> = (&'a [u8], Option<&'a [u8]>, usize, &'a [&'a [u8]]);
         let all: &[&[u8]] = &[b"", b"a", b"a/1", b"a/3", b"b", b"\xff", b"\xff\xff"];
-        let rows: [Row<'_>; 11] = [
+        let rising: [Row<'_>; 11] = [
             (b"", None, 99, all),
             (b"", None, 2, &[b"", b"a"]),
             (b"", None, 0, &[]),
@@ -202,14 +203,32 @@ fn scans_keep_to_prefix_task_and_order() {
             (b"\xff", None, 99, &[b"\xff", b"\xff\xff"]),
             (b"c", None, 99, &[]),
         ];
-        for (prefix, after, max, expected) in rows {
-            let found = store.scan(FIRST, prefix, after, max).unwrap();
-            let found: Vec<_> = found.iter().map(|(key, _)| key.as_slice()).collect();
-            assert_eq!(found, expected, "{prefix:?} {after:?} {max}");
-            let snapshot = database.snapshot(&task("skus", 3)).unwrap().unwrap();
-            let found = snapshot.scan(FIRST, prefix, after, max).unwrap();
-            let found: Vec<_> = found.iter().map(|(key, _)| key.as_slice()).collect();
-            assert_eq!(found, expected, "snapshot: {prefix:?} {after:?} {max}");
+        let reversed: &[&[u8]] = &[b"\xff\xff", b"\xff", b"b", b"a/3", b"a/1", b"a", b""];
+        let falling: [Row<'_>; 11] = [
+            (b"", None, 99, reversed),
+            (b"", None, 2, &[b"\xff\xff", b"\xff"]),
+            (b"", None, 0, &[]),
+            (b"", Some(b"a/1"), 9, &[b"a", b""]),
+            (b"a", None, 99, &[b"a/3", b"a/1", b"a"]),
+            (b"a/", Some(b"a/3"), 99, &[b"a/1"]),
+            (b"a/", Some(b"a/2"), 99, &[b"a/1"]), // the key before which is gone
+            (b"a/", Some(b"A"), 99, &[]),         // before the prefix
+            (b"a/", Some(b"b"), 1, &[b"a/3"]),    // behind it
+            (b"\xff", None, 99, &[b"\xff\xff", b"\xff"]),
+            (b"c", None, 99, &[]),
+        ];
+        let snapshot = database.snapshot(&task("skus", 3)).unwrap().unwrap();
+        for reads in [store as &dyn Reads, &*snapshot] {
+            let keys =
+                |found: Entries| -> Vec<_> { found.into_iter().map(|(key, _)| key).collect() };
+            for (prefix, after, max, expected) in rising {
+                let found = reads.scan(FIRST, prefix, after, max).unwrap();
+                assert_eq!(keys(found), expected, "{prefix:?} {after:?} {max}");
+            }
+            for (prefix, before, max, expected) in falling {
+                let found = reads.reverse_scan(FIRST, prefix, before, max).unwrap();
+                assert_eq!(keys(found), expected, "{prefix:?} before {before:?} {max}");
+            }
         }
     });
 }

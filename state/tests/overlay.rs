@@ -5,7 +5,7 @@ mod places;
 use std::collections::BTreeMap;
 
 use aplomb_state::{
-    backend::{Database, memory::MemoryDatabase},
+    backend::{Database, Reads, memory::MemoryDatabase},
     ids::NextOffset,
     overlay::{Mark, Overlay},
     store::StoreId,
@@ -62,6 +62,31 @@ fn scan_of(
     };
     let found = model.iter().filter(|(key, _)| wanted(key));
     found.map(|((_, key), value)| (key.clone(), value.clone())).take(max).collect()
+}
+
+/// Forwards and backwards.
+type Scans = [Vec<(Vec<u8>, Vec<u8>)>; 2];
+
+/// What a plain map says.
+fn scans_of(model: &Model, id: StoreId, prefix: &[u8], past: Option<&[u8]>, max: usize) -> Scans {
+    let rising = scan_of(model, id, prefix, past, max);
+    let mut falling = scan_of(model, id, prefix, None, usize::MAX);
+    falling.retain(|(key, _)| past.is_none_or(|before| key.as_slice() < before));
+    [rising, falling.into_iter().rev().take(max).collect()]
+}
+
+/// What the overlay over the store says.
+fn scans(
+    (overlay, below): (&Overlay, &dyn Reads),
+    id: StoreId,
+    prefix: &[u8],
+    past: Option<&[u8]>,
+    max: usize,
+) -> Scans {
+    [
+        overlay.scan(below, id, prefix, past, max).unwrap(),
+        overlay.reverse_scan(below, id, prefix, past, max).unwrap(),
+    ]
 }
 
 /// What the overlay should say it takes: the sum over its entries.
@@ -134,11 +159,11 @@ proptest! {
             prop_assert_eq!(overlay.bytes(), bytes_of(&overlay));
             prop_assert_eq!(overlay.len(), overlay.writes().count());
             for id in [FIRST, SECOND] {
-                let after = after.as_deref();
-                let found = overlay.scan(&*below, id, &prefix, after, max).unwrap();
-                prop_assert_eq!(found, scan_of(&model, id, &prefix, after, max));
-                let all = overlay.scan(&*below, id, b"", None, usize::MAX).unwrap();
-                prop_assert_eq!(all, scan_of(&model, id, b"", None, usize::MAX));
+                let both = (&overlay, &*below as &dyn Reads);
+                for (prefix, past, max) in [(&*prefix, after.as_deref(), max), (b"", None, 99)] {
+                    let found = scans(both, id, prefix, past, max);
+                    prop_assert_eq!(found, scans_of(&model, id, prefix, past, max));
+                }
                 let read = match overlay.get(id, &prefix) {
                     Some(slot) => slot.map(<[u8]>::to_vec),
                     None => below.get(id, &prefix).unwrap(),

@@ -112,6 +112,17 @@ impl Reads for DamagedStore {
         self.readable()?;
         self.inner.scan(store, prefix, after, max)
     }
+
+    fn reverse_scan(
+        &self,
+        store: StoreId,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Entries, Error> {
+        self.readable()?;
+        self.inner.reverse_scan(store, prefix, before, max)
+    }
 }
 
 impl TaskStore for DamagedStore {

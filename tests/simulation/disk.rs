@@ -233,6 +233,16 @@ impl Reads for Store {
     ) -> Result<Entries, Error> {
         self.inner.scan(store, prefix, after, max)
     }
+
+    fn reverse_scan(
+        &self,
+        store: StoreId,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Entries, Error> {
+        self.inner.reverse_scan(store, prefix, before, max)
+    }
 }
 
 impl TaskStore for Store {

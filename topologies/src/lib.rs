@@ -44,7 +44,7 @@ mod schemas;
 mod testing;
 
 /// Raised with every change of the handlers by which they could fold the same inbox differently.
-const FOLD_VERSION: FoldVersion = FoldVersion(3);
+const FOLD_VERSION: FoldVersion = FoldVersion(4);
 
 /// The whole topology, for the runtime to run.
 pub fn topology() -> Topology {

@@ -145,6 +145,42 @@ fn many_holds_give_units_up() {
     assert_eq!(given_up.count() as i64, ORDERS - COUNTED);
 }
 
+/// Case 43 at a sku with a long past: a step looks at a part of the holds only, so that the order
+/// behind the reading is heard first. It takes nothing that older holds are to keep.
+#[test]
+fn holds_that_are_over_are_passed_in_several_steps() {
+    const ORDERS: i64 = 1_200;
+    const OPEN: i64 = 100;
+    const COUNTED: i64 = 40;
+    let id = |number: i64| format!("o{number:04}");
+    let mut shop = Shop::open(WAREHOUSE);
+    shop.take(&Step::Stock(snapshot(60, ORDERS)));
+    for number in 0..ORDERS {
+        shop.take(&Step::Target(order(&id(number), 61 + number, 1)));
+    }
+    for number in OPEN..ORDERS {
+        let shipped = HoldTarget { shipped: 1, ..order(&id(number), 61 + number, 1) };
+        let as_of = skus_support::at(61 + ORDERS + number);
+        shop.take(&Step::Target(HoldTarget { as_of, ..shipped }));
+    }
+    let late = 4 * ORDERS;
+    let counted = Step::Stock(snapshot(late, COUNTED));
+    let told = shop.take_together(&[counted, Step::Target(order("p", late, 1))]);
+    check(&shop, &told);
+    let place = |line: &str| told.iter().position(|told| told.starts_with(line));
+    let (heard, given_up) = (place("Backordered p"), place("Reallocated"));
+    assert!(heard.is_some() && heard < given_up, "{told:?}");
+    let given_up = told.iter().filter(|line| line.starts_with("Reallocated"));
+    assert_eq!(given_up.count() as i64, OPEN - COUNTED);
+    for (hold, place) in latest(&shop, outputs::INVENTORY_RESERVATIONS).values().zip(0..) {
+        assert_eq!(number(hold, "reserved"), i64::from(place < COUNTED), "{hold}");
+    }
+    // The walk is over: the next one begins.
+    let told = shop.take(&Step::Stock(snapshot(late + 100, COUNTED - 1)));
+    check(&shop, &told);
+    assert!(told.contains(&format!("Reallocated {} 1", id(COUNTED - 1))), "{told:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 

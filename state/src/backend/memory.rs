@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    ops::Bound,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -12,6 +11,7 @@ use super::{
 use crate::{
     ids::{NextOffset, TaskId, Timestamp},
     mutation::{self, Mutation},
+    rows,
     store::StoreId,
     topology::Entries,
 };
@@ -131,6 +131,16 @@ impl Reads for MemoryStore {
     ) -> Result<Entries, Error> {
         Ok(read(&self.held).live.scan(store, prefix, after, max))
     }
+
+    fn reverse_scan(
+        &self,
+        store: StoreId,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Entries, Error> {
+        Ok(read(&self.held).live.reverse_scan(store, prefix, before, max))
+    }
 }
 
 impl TaskStore for MemoryStore {
@@ -222,6 +232,16 @@ impl Reads for MemorySnapshot {
     ) -> Result<Entries, Error> {
         Ok(self.0.scan(store, prefix, after, max))
     }
+
+    fn reverse_scan(
+        &self,
+        store: StoreId,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Entries, Error> {
+        Ok(self.0.reverse_scan(store, prefix, before, max))
+    }
 }
 
 impl Snapshot for MemorySnapshot {
@@ -239,16 +259,20 @@ impl Data {
 
     fn scan(&self, store: StoreId, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Entries {
         let Some(entries) = self.stores.get(usize::from(store.0)) else { return Vec::new() };
-        let start = match after {
-            Some(key) if key >= prefix => Bound::Excluded(key),
-            _ => Bound::Included(prefix),
-        };
-        entries
-            .range::<[u8], _>((start, Bound::Unbounded))
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .take(max)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
+        let found = rows::rising(entries, prefix, after).take(max);
+        found.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    fn reverse_scan(
+        &self,
+        store: StoreId,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        max: usize,
+    ) -> Entries {
+        let Some(entries) = self.stores.get(usize::from(store.0)) else { return Vec::new() };
+        let found = rows::falling(entries, prefix, before).take(max);
+        found.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     fn set(&mut self, change: Write<'_>) {

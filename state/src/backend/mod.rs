@@ -63,6 +63,15 @@ pub trait Reads {
         after: Option<&[u8]>,
         max: usize,
     ) -> Result<Entries, Error>;
+
+    /// Entries whose key begins with `prefix` and comes before `before`, the last one first.
+    fn reverse_scan(
+        &self,
+        store: StoreId,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Entries, Error>;
 }
 
 /// A consistent view of a task's committed state, with its position.

@@ -20,7 +20,10 @@ pub struct Ledger {
     pub safety: i64,
     pub restock: Restock,
     pub releases: Releases,
-    pub refill: Refill,
+    /// Waiting holds are served.
+    pub refill: Walk,
+    /// Holds give units up.
+    pub reallocation: Walk,
     /// A comparator of the location is not at rest: its row must be read.
     pub watched: Watched,
     /// RESERVE_NO_ENTRY stands raised.
@@ -44,7 +47,7 @@ pub struct Ledger {
 }
 
 impl Format for Ledger {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 }
 
 /// Where a reading's old value was not what the one before, and the orders since, had left.
@@ -130,13 +133,13 @@ pub struct Releases {
     pub unexplained: Option<(Timestamp, i64)>,
 }
 
-/// Whether a pass over the waiting holds goes on in later steps.
+/// Whether a walk over the holds goes on in later steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Refill {
+pub enum Walk {
     #[default]
     Idle,
     Running,
-    /// Stock rose again meanwhile: begin anew after this pass.
+    /// There is reason to begin anew once this walk is over.
     Again,
 }
 
@@ -237,7 +240,7 @@ impl Ledger {
     /// not overtake them.
     pub fn allocatable(&self) -> Option<i64> {
         let free = self.free()?;
-        Some(if self.refill == Refill::Idle { free } else { 0 })
+        Some(if self.refill == Walk::Idle { free } else { 0 })
     }
 
     /// Units that are reserved and not there to be reserved. Holds are given units up to the same

@@ -1,75 +1,90 @@
 //! More is reserved than is there beside what carts hold (case 43): the youngest holds give units
 //! up, in one step as far as it goes, and in later ones.
 
-use std::collections::VecDeque;
-
 use aplomb_state::{codec, rejection::Rejection};
 
 use super::{
+    ledger::Walk,
     place,
     refill::Continuation,
     site::Site,
     state::{HOLDS, Hold, HoldKey},
 };
 
-/// So many holds give units up in one step.
+/// So many holds are looked at in one step.
 const HOLDS_PER_STEP_MAX: usize = 500;
-const PAGE: usize = 500;
+const PAGE: usize = 50;
 
 // === impl Site ===
 
 impl Site<'_, '_> {
     /// Answers whether any hold gave units up.
     pub fn reallocate(&mut self) -> Result<bool, Rejection> {
+        let goes_on = self.gives_up_before.take();
         if self.ledger.overreserved() == 0 {
+            if goes_on.is_some() {
+                self.ledger.reallocation = Walk::Idle;
+            }
             return Ok(false);
         }
-        for (key, before) in self.youngest(self.ledger.overreserved())? {
-            let short = self.ledger.overreserved();
-            let offer = self.offer(None, &before, key.ordered_at);
-            let mut hold = before.clone();
-            if let Some(event) = place::reallocate(&mut hold, short, &offer) {
-                self.ledger.absorb(Some(&before), &hold);
-                self.keep_hold(&key, Some(&before), &mut hold, &[event])?;
+        if goes_on.is_none() && self.ledger.reallocation != Walk::Idle {
+            self.ledger.reallocation = Walk::Again;
+            return Ok(false);
+        }
+        self.give_up(goes_on)
+    }
+
+    /// One step of a walk from the youngest hold to the oldest. Nothing is given to anyone while
+    /// units are missing, so that no hold behind the walk has any.
+    fn give_up(&mut self, mut before: Option<Vec<u8>>) -> Result<bool, Rejection> {
+        let prefix = self.on.at.bytes();
+        let (mut seen, mut has_given) = (0, false);
+        while seen < HOLDS_PER_STEP_MAX {
+            let page = self.ctx.reverse_scan(&HOLDS, &prefix, before.as_deref(), PAGE)?;
+            seen += page.len();
+            for (key, hold) in &page {
+                has_given |= self.give_up_one(key, hold)?;
+            }
+            let is_last = page.len() < PAGE;
+            if self.ledger.overreserved() == 0 {
+                self.ledger.reallocation = Walk::Idle;
+                return Ok(has_given);
+            } else if !is_last {
+                before = page.last().map(|(key, _)| key.clone());
+            } else if self.ledger.reallocation == Walk::Again {
+                self.ledger.reallocation = Walk::Running;
+                before = None;
+            } else {
+                self.ledger.reallocation = Walk::Idle;
+                return Ok(has_given);
             }
         }
-        if self.ledger.overreserved() > 0 {
-            let next = Continuation::Reallocate {
-                actor: self.on.at.actor.clone(),
-                location: self.on.at.location.clone(),
-                when: self.on.when,
-                cause: self.on.cause.clone(),
-            };
-            self.ctx.continue_later(&codec::encode(&next))?;
-        }
+        self.give_up_later(before.unwrap_or_default())?;
+        Ok(has_given)
+    }
+
+    fn give_up_one(&mut self, key: &[u8], before: &Hold) -> Result<bool, Rejection> {
+        let short = self.ledger.overreserved();
+        let Some(key) = HoldKey::read(key).filter(|_| short > 0) else { return Ok(false) };
+        let offer = self.offer(None, before, key.ordered_at);
+        let mut hold = before.clone();
+        let Some(event) = place::reallocate(&mut hold, short, &offer) else { return Ok(false) };
+        self.ledger.absorb(Some(before), &hold);
+        self.keep_hold(&key, Some(before), &mut hold, &[event])?;
         Ok(true)
     }
 
-    /// The youngest holds that together have so many units reserved, youngest first. Rows lie
-    /// oldest first and are read in that order alone, so this looks at all of the location.
-    fn youngest(&mut self, units: i64) -> Result<Vec<(HoldKey, Hold)>, Rejection> {
-        let prefix = self.on.at.bytes();
-        let mut after: Option<Vec<u8>> = None;
-        let mut found = VecDeque::<(HoldKey, Hold)>::new();
-        let mut sum = 0;
-        loop {
-            let page = self.ctx.scan(&HOLDS, &prefix, after.as_deref(), PAGE)?;
-            let (is_last, last) = (page.len() < PAGE, page.last().map(|(key, _)| key.clone()));
-            for (key, hold) in page {
-                let Some(key) = HoldKey::read(&key).filter(|_| hold.reserved > 0) else { continue };
-                sum += hold.reserved;
-                found.push_back((key, hold));
-                while let Some((_, oldest)) = found.front()
-                    && (sum - oldest.reserved >= units || found.len() > HOLDS_PER_STEP_MAX)
-                {
-                    sum -= oldest.reserved;
-                    found.pop_front();
-                }
-            }
-            if is_last {
-                return Ok(found.into_iter().rev().collect());
-            }
-            after = last;
+    fn give_up_later(&mut self, before: Vec<u8>) -> Result<(), Rejection> {
+        if self.ledger.reallocation == Walk::Idle {
+            self.ledger.reallocation = Walk::Running;
         }
+        let next = Continuation::Reallocate {
+            actor: self.on.at.actor.clone(),
+            location: self.on.at.location.clone(),
+            when: self.on.when,
+            cause: self.on.cause.clone(),
+            before,
+        };
+        self.ctx.continue_later(&codec::encode(&next))
     }
 }

@@ -9,7 +9,7 @@ use crate::{messages::skus::Cause, settings::Settings};
 
 use super::{
     batches::{self, Absence},
-    ledger::Refill,
+    ledger::Walk,
     place,
     site::{Occasion, Site},
     state::{HOLDS, HoldKey, LocationKey, PROJECTS, Project, WAITING},
@@ -43,11 +43,13 @@ pub enum Continuation {
         location: String,
         when: Timestamp,
         cause: Cause,
+        /// The last hold looked at.
+        before: Vec<u8>,
     },
 }
 
 impl Format for Continuation {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 }
 
 /// How far a pass must look.
@@ -84,9 +86,11 @@ pub fn go_on(
             judge_entries(ctx, settings, &project, Some(after), cause)
         }
         Continuation::Absence(absence) => batches::go_on(ctx, settings, absence),
-        Continuation::Reallocate { actor, location, when, cause } => {
+        Continuation::Reallocate { actor, location, when, cause, before } => {
             let at = LocationKey::new(actor, location);
-            Site::open(ctx, settings, Occasion::new(at, cause, when))?.close()
+            let mut site = Site::open(ctx, settings, Occasion::new(at, cause, when))?;
+            site.gives_up_before = Some(before);
+            site.close()
         }
     }
 }
@@ -145,25 +149,25 @@ impl Site<'_, '_> {
                 seen += 1;
                 short |= !self.serve_one(key, short)?;
                 if short && pass == Pass::Free {
-                    self.ledger.refill = Refill::Idle;
+                    self.ledger.refill = Walk::Idle;
                     return Ok(());
                 }
             }
             if page.len() == PAGE {
                 after = page.last().map(|(key, _)| key.clone());
-            } else if self.ledger.refill == Refill::Again {
-                self.ledger.refill = Refill::Running;
+            } else if self.ledger.refill == Walk::Again {
+                self.ledger.refill = Walk::Running;
                 (pass, after, short) = (Pass::All, None, false);
             } else {
-                self.ledger.refill = Refill::Idle;
+                self.ledger.refill = Walk::Idle;
                 return Ok(());
             }
         }
     }
 
     fn serve_later(&mut self, from: Resume) -> Result<(), Rejection> {
-        if self.ledger.refill == Refill::Idle {
-            self.ledger.refill = Refill::Running;
+        if self.ledger.refill == Walk::Idle {
+            self.ledger.refill = Walk::Running;
         }
         let next = Continuation::Refill {
             actor: self.on.at.actor.clone(),

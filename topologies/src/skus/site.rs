@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    ledger::{Confidence, Figures, Ledger, Refill},
+    ledger::{Confidence, Figures, Ledger, Walk},
     place::{self, Event, Offer, Portion},
     records::{self, Availability, InventoryEvent, Reservation},
     refill::{Pass, Resume},
@@ -44,6 +44,8 @@ pub struct Site<'c, 'x> {
     stored: Option<Ledger>,
     /// Promises may have changed, or holds wait to be placed: look at all of them.
     pub all_waiting: bool,
+    /// A walk over holds that give units up goes on here.
+    pub gives_up_before: Option<Vec<u8>>,
     hold_broken: bool,
 }
 
@@ -61,6 +63,7 @@ impl<'c, 'x> Site<'c, 'x> {
             ledger: stored.clone().unwrap_or_default(),
             stored,
             all_waiting: false,
+            gives_up_before: None,
             hold_broken: false,
         })
     }
@@ -90,17 +93,15 @@ impl<'c, 'x> Site<'c, 'x> {
         let all = self.all_waiting || first_reading;
         let Some(free) = self.ledger.free().filter(|_| waits) else { return Ok(()) };
         match self.ledger.refill {
-            Refill::Idle if all => {
-                self.serve(Resume { pass: Pass::All, after: None, short: false })
-            }
-            Refill::Idle if free > 0 => {
+            Walk::Idle if all => self.serve(Resume { pass: Pass::All, after: None, short: false }),
+            Walk::Idle if free > 0 => {
                 self.serve(Resume { pass: Pass::Free, after: None, short: false })
             }
-            Refill::Running if self.all_waiting => {
-                self.ledger.refill = Refill::Again;
+            Walk::Running if self.all_waiting => {
+                self.ledger.refill = Walk::Again;
                 Ok(())
             }
-            Refill::Idle | Refill::Running | Refill::Again => Ok(()),
+            Walk::Idle | Walk::Running | Walk::Again => Ok(()),
         }
     }
 

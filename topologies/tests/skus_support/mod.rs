@@ -65,55 +65,69 @@ impl Shop {
 
     /// Takes a step and answers what was told, without reservations and history.
     pub fn take(&mut self, step: &Step) -> Vec<String> {
-        self.revision += 1;
+        self.take_together(std::slice::from_ref(step))
+    }
+
+    /// As [`Shop::take`], of steps that stand in the inbox one behind the other before the first
+    /// of them is handled.
+    pub fn take_together(&mut self, steps: &[Step]) -> Vec<String> {
+        let mut bodies = Vec::new();
+        let (mut key, mut at) = (String::new(), self.now);
+        for step in steps {
+            self.revision += 1;
+            if let Step::Until(seconds) = step {
+                self.tester.advance(self::at(*seconds)).unwrap();
+                continue;
+            }
+            let message = self.message(step);
+            key = message.0;
+            at = message.2.unwrap_or(self.now);
+            self.now = self.now.max(at);
+            bodies.push(codec::encode(&message.1));
+        }
+        if let Some((first, more)) = bodies.split_first() {
+            let more: Vec<_> = more.iter().map(|body| ("more", body.as_slice())).collect();
+            self.tester.deliver(TOPIC, Some(key.as_bytes()), Some(first), &more, at).unwrap();
+        }
+        self.listen()
+    }
+
+    /// Key, message and event time of a step that is a message.
+    fn message(&self, step: &Step) -> (String, SkuMessage, Option<Timestamp>) {
         match step {
-            Step::Until(seconds) => self.tester.advance(at(*seconds)).unwrap(),
+            Step::Until(_) => unreachable!("no message"),
             Step::EntriesComplete => {
                 let complete = EntriesComplete { project: "acme".into(), cause: cause("done") };
-                self.send("", &SkuMessage::EntriesComplete(complete), None);
+                (String::new(), SkuMessage::EntriesComplete(complete), None)
             }
             Step::Target(target) => {
                 let mut target = target.clone();
                 target.revision = self.number(target.revision);
-                self.send(
-                    &actor(&target.sku),
-                    &SkuMessage::HoldTarget(target.clone()),
-                    Some(target.as_of),
-                );
+                let as_of = target.as_of;
+                (actor(&target.sku), SkuMessage::HoldTarget(target), Some(as_of))
             }
             Step::Read(reading) => {
                 let mut reading = reading.clone();
                 reading.revision = self.number(reading.revision);
-                self.send(
-                    &actor(&reading.sku),
-                    &SkuMessage::Reading(reading.clone()),
-                    Some(reading.as_of),
-                );
+                let as_of = reading.as_of;
+                (actor(&reading.sku), SkuMessage::Reading(reading), Some(as_of))
             }
             Step::Delete(deleted) => {
                 let mut deleted = deleted.clone();
                 deleted.revision = self.number(deleted.revision);
-                let message = SkuMessage::EntryDeleted(deleted.clone());
-                self.send(&actor(&deleted.sku), &message, Some(deleted.as_of));
+                let as_of = deleted.as_of;
+                (actor(&deleted.sku), SkuMessage::EntryDeleted(deleted), Some(as_of))
             }
             Step::Stock(stock) => {
-                let message = SkuMessage::Warehouse(stock.clone());
-                self.send(&actor(&stock.sku), &message, Some(stock.as_of));
+                let as_of = stock.as_of;
+                (actor(&stock.sku), SkuMessage::Warehouse(stock.clone()), Some(as_of))
             }
         }
-        self.listen()
     }
 
     /// Revisions rise by themselves, unless a step has one of its own.
     fn number(&self, own: u64) -> u64 {
         if own == 0 { self.revision } else { own }
-    }
-
-    fn send(&mut self, key: &str, message: &SkuMessage, as_of: Option<Timestamp>) {
-        let at = as_of.unwrap_or(self.now);
-        self.now = self.now.max(at);
-        let body = codec::encode(message);
-        self.tester.deliver(TOPIC, Some(key.as_bytes()), Some(&body), &[], at).unwrap();
     }
 
     fn listen(&mut self) -> Vec<String> {
@@ -329,7 +343,8 @@ fn definition(name: &'static str, inbox: Inbox) -> StageDefinition {
     StageDefinition { name, inbox, stores: vec![], outputs, sends, limits: Limits::default() }
 }
 
-/// Forwards messages as they are; one without a key goes to every partition.
+/// Forwards messages as they are, first the value, then those in headers. Without a key they go to
+/// every partition.
 struct Feed;
 
 impl Stage for Feed {
@@ -338,12 +353,16 @@ impl Stage for Feed {
     }
 
     fn handle(&self, ctx: &mut Context<'_>, record: &Record<'_>) -> Result<(), Rejection> {
-        let body = record.external.and_then(|external| external.value).unwrap_or_default();
-        if record.key.is_empty() {
-            ctx.broadcast("skus", Vec::new(), body)
-        } else {
-            ctx.send("skus", record.key.to_vec(), body)
+        let Some(external) = record.external else { return Ok(()) };
+        let more = external.headers.iter().map(|header| header.value);
+        for body in [external.value].into_iter().chain(more).flatten() {
+            if record.key.is_empty() {
+                ctx.broadcast("skus", Vec::new(), body)?;
+            } else {
+                ctx.send("skus", record.key.to_vec(), body)?;
+            }
         }
+        Ok(())
     }
 
     fn on_timer(&self, _: &mut Context<'_>, _: &Timer<'_>) -> Result<(), Rejection> {

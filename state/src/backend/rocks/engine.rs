@@ -70,6 +70,19 @@ impl Moment {
         let rows = self.snapshot.raw_iterator_cf_opt(column.handle(), options);
         collect(rows, range, prefix, after, max)
     }
+
+    pub fn reverse_scan(
+        &self,
+        column: &Column,
+        range: Range,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Entries, Error> {
+        let options = range.read_options(prefix);
+        let rows = self.snapshot.raw_iterator_cf_opt(column.handle(), options);
+        collect_reversed(rows, range, before, max)
+    }
 }
 
 /// The engine for as long as its holder likes.
@@ -98,6 +111,19 @@ pub(super) fn scan(
     collect(rows, range, prefix, after, max)
 }
 
+/// Entries of the range that begin with `prefix` and come before `before`, the last one first.
+pub(super) fn reverse_scan(
+    engine: &Engine,
+    column: &Column,
+    range: Range,
+    prefix: &[u8],
+    before: Option<&[u8]>,
+    max: usize,
+) -> Result<Entries, Error> {
+    let rows = engine.raw_iterator_cf_opt(column.handle(), range.read_options(prefix));
+    collect_reversed(rows, range, before, max)
+}
+
 fn collect(
     mut rows: RowIterator<'_>,
     range: Range,
@@ -124,6 +150,39 @@ fn collect(
         rows.next();
     }
     // An iterator ends at an error as it does at its bound.
+    rows.status().map_err(failed)?;
+    Ok(found)
+}
+
+/// The iterator's bounds keep to the range and the prefix.
+fn collect_reversed(
+    mut rows: RowIterator<'_>,
+    range: Range,
+    before: Option<&[u8]>,
+    max: usize,
+) -> Result<Entries, Error> {
+    let mut found = Entries::new();
+    if max == 0 {
+        return Ok(found);
+    }
+    match before {
+        None => rows.seek_to_last(),
+        Some(before) => {
+            let mut end = Vec::with_capacity(64);
+            range.key_into(before, &mut end);
+            rows.seek_for_prev(&end);
+            if rows.key() == Some(end.as_slice()) {
+                rows.prev();
+            }
+        }
+    }
+    while let Some((key, value)) = rows.item() {
+        found.push((range.strip(key).to_vec(), value.to_vec()));
+        if found.len() == max {
+            return Ok(found);
+        }
+        rows.prev();
+    }
     rows.status().map_err(failed)?;
     Ok(found)
 }

@@ -2,7 +2,7 @@
 
 use rocksdb::ReadOptions;
 
-use crate::ids::TaskId;
+use crate::{ids::TaskId, rows};
 
 /// The column of the backend's own rows. A stage's columns have a dot in their name.
 pub(super) const META_COLUMN: &str = "~meta";
@@ -45,7 +45,7 @@ impl Range {
 
     /// The first key of the range, and the first key after it.
     pub fn bounds(self) -> ([u8; 8], Vec<u8>) {
-        (self.0, successor(self.0.to_vec()))
+        (self.0, successor(&self.0))
     }
 
     /// Iteration that ends with the prefix: deleted rows beyond it are never walked over.
@@ -53,22 +53,16 @@ impl Range {
         let mut first = Vec::with_capacity(self.0.len() + prefix.len());
         self.key_into(prefix, &mut first);
         let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(successor(first.clone()));
+        options.set_iterate_upper_bound(successor(&first));
         options.set_iterate_lower_bound(first);
         options
     }
 }
 
 /// The least key above every key that begins with `bytes`.
-fn successor(mut bytes: Vec<u8>) -> Vec<u8> {
-    while let Some(last) = bytes.pop() {
-        if last < u8::MAX {
-            bytes.push(last + 1);
-            return bytes;
-        }
-    }
-    // Only for a prefix of nothing but 0xff, which no partition number begins with.
-    vec![u8::MAX; 16]
+fn successor(bytes: &[u8]) -> Vec<u8> {
+    // There is none only for nothing but 0xff, which no partition number begins with.
+    rows::end_of(bytes).unwrap_or_else(|| vec![u8::MAX; 16])
 }
 
 pub(super) fn column_name(stage: &str, store: &str) -> String {
@@ -92,15 +86,6 @@ pub(super) fn is_task_row(key: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_successor_ends_a_prefix() {
-        let rows: [(&[u8], &[u8]); 4] =
-            [(&[1, 2], &[1, 3]), (&[1, 255], &[2]), (&[1, 255, 255], &[2]), (&[0], &[1])];
-        for (prefix, expected) in rows {
-            assert_eq!(successor(prefix.to_vec()), expected);
-        }
-    }
 
     #[test]
     fn ranges_of_neighbours_do_not_touch() {

@@ -61,6 +61,16 @@ impl Reads for RocksSnapshot {
     ) -> Result<Entries, Error> {
         self.moment.scan(self.column(store)?, self.range, prefix, after, max)
     }
+
+    fn reverse_scan(
+        &self,
+        store: StoreId,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Entries, Error> {
+        self.moment.reverse_scan(self.column(store)?, self.range, prefix, before, max)
+    }
 }
 
 impl Snapshot for RocksSnapshot {

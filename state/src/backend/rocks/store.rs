@@ -85,6 +85,18 @@ impl Reads for RocksStore {
         let range = self.rows.range(&self.rows.row.live);
         engine::scan(&self.rows.session.engine, column, range, prefix, after, max)
     }
+
+    fn reverse_scan(
+        &self,
+        store: StoreId,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Entries, Error> {
+        let column = self.rows.column(store)?;
+        let range = self.rows.range(&self.rows.row.live);
+        engine::reverse_scan(&self.rows.session.engine, column, range, prefix, before, max)
+    }
 }
 
 impl TaskStore for RocksStore {

@@ -238,6 +238,6 @@ fn case_18_released_units_are_waited_for() {
 fn while_older_holds_are_served_new_demand_gets_nothing() {
     let mut ledger = ledger(Some(10), None, 2);
     assert_eq!(ledger.allocatable(), Some(8));
-    ledger.refill = Refill::Running;
+    ledger.refill = Walk::Running;
     assert_eq!((ledger.allocatable(), ledger.free()), (Some(0), Some(8)));
 }
