@@ -87,7 +87,7 @@ fn a_broker_that_is_not_there_is_an_answer_in_bounded_time() -> Outcome {
         (&["offsets", "restore"], 1, "kafka"),
         (&["reset", "--inputs", "earliest", "--yes"], 1, "kafka"),
     ];
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let asked = rows.map(|(command, code, words)| {
             let ended = scope.spawn(move || ask(command).map_err(|error| error.to_string()));
             (ended, code, words)
