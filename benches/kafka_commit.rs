@@ -36,8 +36,9 @@ struct Steps {
 }
 
 fn main() -> Outcome {
-    let name = format!("bench-{}", std::process::id());
-    let started = script(&["start", &name])?;
+    let owner = std::process::id().to_string();
+    let name = format!("bench-{owner}");
+    let started = script(&["start", &name, "--owner", &owner])?;
     let text = String::from_utf8_lossy(&started.stdout);
     let Some(bootstrap) = text.lines().find_map(|line| line.strip_prefix("bootstrap=")) else {
         println!("skipped: {}", String::from_utf8_lossy(&started.stderr));

@@ -2,6 +2,7 @@
 //! every fault falls into it. Afterwards `aplomb verify` compares record by record, and what the
 //! HTTP API answers is what the compacted topics hold.
 
+mod abandoned;
 #[path = "../live/mod.rs"]
 #[expect(dead_code, reason = "other tests and the benches use the rest of it")]
 mod live;

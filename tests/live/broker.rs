@@ -37,7 +37,8 @@ impl Broker {
     /// neither there nor required.
     pub fn start(name: &str, more: &[&str]) -> Outcome<Option<(Self, String)>> {
         let name = own_name(name);
-        let mut arguments = vec!["start", &name];
+        let owner = std::process::id().to_string();
+        let mut arguments = vec!["start", &name, "--owner", &owner];
         arguments.extend(more);
         let output = script(&arguments)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -58,12 +59,14 @@ impl Broker {
     /// replica on two. Answers also where each listens for the proxy.
     pub fn start_cluster(name: &str, ports: &[u16]) -> Outcome<(Self, Vec<SocketAddr>)> {
         let name = own_name(&format!("{name}-cluster"));
-        succeeded(&["start", &name, "--controller"])?;
+        let owner = std::process::id().to_string();
+        succeeded(&["start", &name, "--owner", &owner, "--controller"])?;
         let (mut nodes, mut direct, mut proxied) = (Vec::new(), Vec::new(), Vec::new());
         for (port, number) in ports.iter().zip(1..) {
             let node = format!("{name}-{number}");
-            let text =
-                succeeded(&["start", &node, "--join", &name, "--advertise", &port.to_string()])?;
+            let port = port.to_string();
+            let start = ["start", &node, "--owner", &owner, "--join", &name, "--advertise", &port];
+            let text = succeeded(&start)?;
             let address = |key: &str| {
                 let line = text.lines().find_map(|line| line.strip_prefix(key));
                 line.map(str::to_owned).ok_or(format!("{node} has no {key}"))
@@ -244,7 +247,8 @@ fn succeeded(arguments: &[&str]) -> Outcome<String> {
     }
 }
 
-fn script(arguments: &[&str]) -> std::io::Result<std::process::Output> {
+/// Whatever it said.
+pub fn script(arguments: &[&str]) -> std::io::Result<std::process::Output> {
     Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka")).args(arguments).output()
 }
 
