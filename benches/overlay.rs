@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use aplomb_state::{fold::NoState, overlay::Overlay, store::StoreId};
+use aplomb_state::{fold::NoState, overlay::Overlay, scan::Scan, store::StoreId};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 const ROWS: u32 = 2_000;
@@ -45,7 +45,7 @@ fn overlay(criterion: &mut Criterion) {
         );
     });
     group.bench_function("scan", |bencher| {
-        bencher.iter(|| full.scan(&NoState, STORE, b"shop:", None, ROWS as usize));
+        bencher.iter(|| full.scan(&NoState, STORE, Scan::rising(b"shop:", None, ROWS as usize)));
     });
     group.finish();
 }

@@ -16,6 +16,7 @@ use std::{
 use aplomb_state::{
     backend::{self, Snapshot},
     codec,
+    scan::Scan,
     store::StoreId,
 };
 use sha2::{Digest, Sha256};
@@ -87,7 +88,8 @@ fn write_to(
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Stopped);
             }
-            let entries = snapshot.scan(StoreId(store), &[], last.as_deref(), ENTRIES_PER_SCAN)?;
+            let entries = snapshot
+                .scan(StoreId(store), Scan::rising(&[], last.as_deref(), ENTRIES_PER_SCAN))?;
             for (key, value) in &entries {
                 out.write_all(&[store])?;
                 write_bytes(&mut out, key)?;

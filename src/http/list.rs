@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aplomb_state::{
     backend::Snapshot,
     ids::TaskId,
+    scan::Scan,
     stage::StageDefinition,
     topology::{Filter, Item, List, Rows, StageState},
 };
@@ -189,7 +190,7 @@ impl Looking<'_> {
         let store = definition.store(rows.store).ok_or_else(|| format!("no {}", rows.store))?;
         let state = StageState { definition, snapshot };
         loop {
-            let found = snapshot.scan(store, &[], after.as_deref(), PAGE);
+            let found = snapshot.scan(store, Scan::rising(&[], after.as_deref(), PAGE));
             let found = found.map_err(|error| error.to_string())?;
             for (key, value) in &found {
                 for item in (rows.render)(&state, key, value)? {

@@ -17,6 +17,7 @@ use crate::{
     ids::{Offset, Timestamp},
     record::{External, Kind, Subject, Trace},
     rejection::{Cause, Rejection},
+    scan::Scan,
     stage::Stage,
     store::{Expiring, KeyValue, StoreId, StoreKey},
     timers,
@@ -134,7 +135,7 @@ impl<'a> Context<'a> {
         max: usize,
     ) -> Result<Page<V>, Rejection> {
         let id = self.store(store.name)?;
-        let entries = self.work.overlay.scan(self.reads, id, prefix, after, max);
+        let entries = self.work.overlay.scan(self.reads, id, Scan::rising(prefix, after, max));
         self.page(entries)
     }
 
@@ -148,7 +149,7 @@ impl<'a> Context<'a> {
         max: usize,
     ) -> Result<Page<V>, Rejection> {
         let id = self.store(store.name)?;
-        let entries = self.work.overlay.reverse_scan(self.reads, id, prefix, before, max);
+        let entries = self.work.overlay.scan(self.reads, id, Scan::falling(prefix, before, max));
         self.page(entries)
     }
 

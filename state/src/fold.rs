@@ -22,6 +22,7 @@ use crate::{
     overlay::Overlay,
     record::{External, Kind, Record, Subject, Timer, Trace},
     rejection::{Cause, Rejection},
+    scan::Scan,
     stage::{Inbox, Settings, Stage, StageDefinition},
     store::StoreId,
     timers::{self, Owner},
@@ -393,7 +394,8 @@ impl Fold {
         } else {
             (self.work.timers_from > Timestamp::MIN).then_some(&from[..])
         };
-        let first = self.work.overlay.scan(reads, StoreId::TIMERS, &[], after, 1)?.pop();
+        let first =
+            self.work.overlay.scan(reads, StoreId::TIMERS, Scan::rising(&[], after, 1))?.pop();
         self.work.timers_from = match &first {
             Some((row, _)) => timers::read_row_key(row).map_or(Timestamp::MIN, |(at, _)| at),
             None => Timestamp::MAX,
@@ -405,7 +407,8 @@ impl Fold {
     pub fn frontier(&mut self, reads: &dyn Reads) -> Result<Timestamp, Fault> {
         self.first_timer(reads)?;
         let prefix = timers::continuation_prefix();
-        let unfinished = self.work.overlay.scan(reads, StoreId::TASK, prefix, None, 1)?;
+        let unfinished =
+            self.work.overlay.scan(reads, StoreId::TASK, Scan::rising(prefix, None, 1))?;
         let unfinished = unfinished.first().and_then(|(row, _)| timers::continuation_at(row));
         let time = self.clock.time().min(self.work.timers_from);
         Ok(unfinished.map_or(time, |at| time.min(at)))
@@ -507,23 +510,7 @@ impl Reads for NoState {
         Ok(None)
     }
 
-    fn scan(
-        &self,
-        _: StoreId,
-        _: &[u8],
-        _: Option<&[u8]>,
-        _: usize,
-    ) -> Result<crate::topology::Entries, backend::Error> {
-        Ok(Vec::new())
-    }
-
-    fn reverse_scan(
-        &self,
-        _: StoreId,
-        _: &[u8],
-        _: Option<&[u8]>,
-        _: usize,
-    ) -> Result<crate::topology::Entries, backend::Error> {
+    fn scan(&self, _: StoreId, _: Scan<'_>) -> Result<crate::topology::Entries, backend::Error> {
         Ok(Vec::new())
     }
 }

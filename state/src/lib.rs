@@ -8,7 +8,7 @@
 //! - [`ids`], [`record`], [`envelope`], [`effect`]: the nouns.
 //! - [`stage`], [`topology`], [`rejection`]: what a topology declares.
 //! - [`context`], [`fold`], [`overlay`], [`clock`]: how one input becomes effects.
-//! - [`store`], [`codec`], [`backend`]: state and its stored form.
+//! - [`store`], [`scan`], [`codec`], [`backend`]: state and its stored form.
 //! - [`mutation`]: deliberate breaks of the protocol, in test builds.
 //! - [`tester`]: a whole topology in one thread, for tests without a broker.
 
@@ -26,7 +26,7 @@ pub mod overlay;
 pub mod partitioner;
 pub mod record;
 pub mod rejection;
-mod rows;
+pub mod scan;
 pub mod scratch;
 pub mod stage;
 pub mod store;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     backend::{self, Reads, Write},
-    rows,
+    scan::{self, Order, Scan},
     store::StoreId,
     topology::Entries,
 };
@@ -157,82 +157,62 @@ impl Overlay {
         self.bytes = 0;
     }
 
-    /// Entries whose key begins with `prefix`, in key order, after `after`, overlay over store.
+    /// Entries of the overlay over the store.
     pub fn scan(
         &self,
         below: &dyn Reads,
         store: StoreId,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
+        scan: Scan<'_>,
     ) -> Result<Entries, backend::Error> {
-        let Some(slots) = self.written(store) else {
-            return below.scan(store, prefix, after, max);
+        let slots = self.slots.get(usize::from(store.0));
+        let Some(slots) = slots.filter(|slots| !slots.is_empty()) else {
+            return below.scan(store, scan);
         };
-        let read = |past: Option<&[u8]>, wanted| below.scan(store, prefix, past, wanted);
-        let merge = |page: &Entries, past: Option<&[u8]>, upto: Option<&[u8]>, found: &mut _| {
-            let above = rows::rising(slots, prefix, past)
+        let mut found = Entries::new();
+        let mut past = scan.past.map(<[u8]>::to_vec);
+        // A deletion in here hides an entry below, so a page from below may yield fewer.
+        let mut wanted = scan.max;
+        while found.len() < scan.max {
+            let part = Scan { past: past.as_deref(), max: wanted, ..scan };
+            let page = below.scan(store, part)?;
+            let exhausted = page.len() < wanted;
+            let upto = if exhausted { None } else { page.last().map(|(key, _)| key.clone()) };
+            merge(slots, &page, part, upto.as_deref(), &mut found);
+            match upto {
+                Some(key) => past = Some(key),
+                None => break,
+            }
+            wanted = (scan.max - found.len().min(scan.max)).max(HIDDEN_PAGE);
+        }
+        found.truncate(scan.max);
+        Ok(found)
+    }
+}
+
+/// Merges one page from below with the overlay's slots of the same part: beyond `past`, up to
+/// `upto`.
+fn merge(
+    slots: &BTreeMap<Vec<u8>, Slot>,
+    page: &Entries,
+    Scan { prefix, past, order, .. }: Scan<'_>,
+    upto: Option<&[u8]>,
+    found: &mut Entries,
+) {
+    match order {
+        Order::Rising => {
+            let above = scan::rising(slots, prefix, past)
                 .take_while(|(key, _)| upto.is_none_or(|upto| key.as_slice() <= upto));
             weave(above, page, |above, below| above < below, found);
-        };
-        in_pages(after, max, read, merge)
-    }
-
-    /// Entries whose key begins with `prefix`, before `before`, the last one first, overlay over
-    /// store.
-    pub fn reverse_scan(
-        &self,
-        below: &dyn Reads,
-        store: StoreId,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, backend::Error> {
-        let Some(slots) = self.written(store) else {
-            return below.reverse_scan(store, prefix, before, max);
-        };
-        let read = |past: Option<&[u8]>, wanted| below.reverse_scan(store, prefix, past, wanted);
-        let merge = |page: &Entries, past: Option<&[u8]>, upto: Option<&[u8]>, found: &mut _| {
-            let above = rows::falling(slots, prefix, past)
+        }
+        Order::Falling => {
+            let above = scan::falling(slots, prefix, past)
                 .take_while(|(key, _)| upto.is_none_or(|upto| key.as_slice() >= upto));
             weave(above, page, |above, below| above > below, found);
-        };
-        in_pages(before, max, read, merge)
-    }
-
-    fn written(&self, store: StoreId) -> Option<&BTreeMap<Vec<u8>, Slot>> {
-        self.slots.get(usize::from(store.0)).filter(|slots| !slots.is_empty())
-    }
-}
-
-/// Reads pages from below until `max` entries are found. `merge` adds a page, and what the overlay
-/// has between its two keys: past the first one, and up to the second.
-fn in_pages(
-    past: Option<&[u8]>,
-    max: usize,
-    read: impl Fn(Option<&[u8]>, usize) -> Result<Entries, backend::Error>,
-    merge: impl Fn(&Entries, Option<&[u8]>, Option<&[u8]>, &mut Entries),
-) -> Result<Entries, backend::Error> {
-    let mut found = Entries::new();
-    let mut past = past.map(<[u8]>::to_vec);
-    // A deletion in the overlay hides an entry below, so a page may yield fewer.
-    let mut wanted = max;
-    while found.len() < max {
-        let page = read(past.as_deref(), wanted)?;
-        let exhausted = page.len() < wanted;
-        let upto = if exhausted { None } else { page.last().map(|(key, _)| key.clone()) };
-        merge(&page, past.as_deref(), upto.as_deref(), &mut found);
-        match upto {
-            Some(key) => past = Some(key),
-            None => break,
         }
-        wanted = (max - found.len().min(max)).max(HIDDEN_PAGE);
     }
-    found.truncate(max);
-    Ok(found)
 }
 
-/// Merges one page from below with the overlay's slots of the same range, both in one order.
+/// Merges two sequences of one order; what is above hides what is below.
 fn weave<'a>(
     above: impl Iterator<Item = (&'a Vec<u8>, &'a Slot)>,
     page: &Entries,

@@ -5,6 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use crate::{
     backend::Snapshot,
     ids::FoldVersion,
+    scan::Scan,
     stage::{Inbox, Settings, Stage, StageDefinition},
     store::{RUNTIME_STORES, StoreId},
 };
@@ -128,7 +129,9 @@ impl StateView for StageState<'_> {
 
     fn scan(&self, store: &str, prefix: &[u8], max: usize) -> Result<Entries, String> {
         let store = self.definition.store(store).ok_or_else(|| format!("no store {store}"))?;
-        self.snapshot.scan(store, prefix, None, max).map_err(|error| error.to_string())
+        self.snapshot
+            .scan(store, Scan::rising(prefix, None, max))
+            .map_err(|error| error.to_string())
     }
 }
 

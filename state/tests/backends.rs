@@ -7,6 +7,7 @@ use std::{slice, thread};
 use aplomb_state::{
     backend::{Error, Reads, Rebuild, TaskStore},
     ids::{NextOffset, Timestamp},
+    scan::Scan,
     topology::Entries,
 };
 use places::{FIRST, SECOND, STORES, on_every_backend, position, put, task};
@@ -21,7 +22,7 @@ fn keys(
     after: Option<&[u8]>,
     max: usize,
 ) -> Vec<String> {
-    let entries = reads.scan(FIRST, prefix, after, max).unwrap();
+    let entries = reads.scan(FIRST, Scan::rising(prefix, after, max)).unwrap();
     entries.into_iter().map(|(key, _)| String::from_utf8_lossy(&key).into_owned()).collect()
 }
 
@@ -222,11 +223,11 @@ fn scans_keep_to_prefix_task_and_order() {
             let keys =
                 |found: Entries| -> Vec<_> { found.into_iter().map(|(key, _)| key).collect() };
             for (prefix, after, max, expected) in rising {
-                let found = reads.scan(FIRST, prefix, after, max).unwrap();
+                let found = reads.scan(FIRST, Scan::rising(prefix, after, max)).unwrap();
                 assert_eq!(keys(found), expected, "{prefix:?} {after:?} {max}");
             }
             for (prefix, before, max, expected) in falling {
-                let found = reads.reverse_scan(FIRST, prefix, before, max).unwrap();
+                let found = reads.scan(FIRST, Scan::falling(prefix, before, max)).unwrap();
                 assert_eq!(keys(found), expected, "{prefix:?} before {before:?} {max}");
             }
         }
@@ -279,7 +280,10 @@ fn snapshots_of_other_threads_agree_with_their_position() {
                 let expected = (at > 0).then(|| at.to_be_bytes().to_vec());
                 assert_eq!(snapshot.get(FIRST, b"a").unwrap(), expected);
                 assert_eq!(snapshot.get(SECOND, b"b").unwrap(), expected);
-                assert_eq!(snapshot.scan(FIRST, b"", None, 9).unwrap().len(), usize::from(at > 0));
+                assert_eq!(
+                    snapshot.scan(FIRST, Scan::rising(b"", None, 9)).unwrap().len(),
+                    usize::from(at > 0)
+                );
             }
         });
     });
@@ -325,7 +329,7 @@ fn everything_is_there_again_after_many_restarts() {
                 let writes =
                     [(FIRST, key.as_bytes(), Some(&value[..])), (SECOND, b"", Some(&value))];
                 put(&mut *store, base, round + 1, &writes).unwrap();
-                let entries = store.scan(FIRST, b"", None, 99).unwrap();
+                let entries = store.scan(FIRST, Scan::rising(b"", None, 99)).unwrap();
                 assert_eq!(entries.len(), usize::try_from(round + 1).unwrap());
                 assert_eq!(store.get(SECOND, b"").unwrap(), Some(value.to_vec()));
             }

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, slice};
 use aplomb_state::{
     backend::{Rebuild, TaskStore, Write},
     ids::{NextOffset, Timestamp},
+    scan::Scan,
     store::StoreId,
 };
 use places::{FIRST, Place, SECOND, STORES, on_every_backend, position, task};
@@ -110,7 +111,7 @@ fn check_state(store: &dyn TaskStore, expected: &Expected) {
     for id in [FIRST, SECOND] {
         let of_store = expected.live.1.iter().filter(|((store, _), _)| *store == id.0);
         let model: Vec<_> = of_store.map(|((_, k), v)| (k.clone(), v.clone())).collect();
-        assert_eq!(store.scan(id, b"", None, 99).unwrap(), model);
+        assert_eq!(store.scan(id, Scan::rising(b"", None, 99)).unwrap(), model);
         for key in 0..12 {
             let value = expected.live.1.get(&(id.0, vec![key])).cloned();
             assert_eq!(store.get(id, &[key]).unwrap(), value);

@@ -15,6 +15,7 @@ use std::{
 use aplomb_state::{
     backend::{Database, Write, rocks::RocksDatabase},
     ids::{TaskId, Timestamp},
+    scan::Scan,
     store::StoreId,
 };
 use places::{position, rocks, task};
@@ -56,7 +57,7 @@ fn check_fold(database: &RocksDatabase, task: &TaskId) -> i64 {
     let store = database.open(task, MANY_STORES).unwrap();
     let end = store.position().map_or(0, |position| position.inbox.0);
     for (expected, id) in fold_until(end).into_iter().zip(0_u8..) {
-        let found = store.scan(StoreId(id), b"", None, usize::MAX).unwrap();
+        let found = store.scan(StoreId(id), Scan::rising(b"", None, usize::MAX)).unwrap();
         assert_eq!(found, Vec::from_iter(expected), "{task}: store {id} at {end}");
     }
     end

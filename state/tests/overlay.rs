@@ -8,6 +8,7 @@ use aplomb_state::{
     backend::{Database, Reads, memory::MemoryDatabase},
     ids::NextOffset,
     overlay::{Mark, Overlay},
+    scan::Scan,
     store::StoreId,
 };
 use places::{FIRST, SECOND, STORES, position, task};
@@ -84,8 +85,8 @@ fn scans(
     max: usize,
 ) -> Scans {
     [
-        overlay.scan(below, id, prefix, past, max).unwrap(),
-        overlay.reverse_scan(below, id, prefix, past, max).unwrap(),
+        overlay.scan(below, id, Scan::rising(prefix, past, max)).unwrap(),
+        overlay.scan(below, id, Scan::falling(prefix, past, max)).unwrap(),
     ]
 }
 

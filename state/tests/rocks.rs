@@ -9,6 +9,7 @@ use aplomb_state::{
     backend::{Database, Error, Rebuild, Write, rocks::RocksDatabase},
     codec,
     ids::{NextOffset, TaskId, Timestamp, TopicPartition},
+    scan::Scan,
     store::StoreId,
 };
 use places::{FIRST, SECOND, STORES, position, put, rocks, task};
@@ -175,7 +176,7 @@ fn damaged_rows_are_told_and_a_damaged_meta_is_moved_aside() {
         let mut store = database.open(&task, STORES).unwrap();
         let told = |error: Option<Error>| matches!(error, Some(Error::Damaged(_)));
         assert!(told(store.get(FIRST, b"a").err()));
-        assert!(told(store.scan(FIRST, b"", None, 9).err()), "not taken for the end");
+        assert!(told(store.scan(FIRST, Scan::rising(b"", None, 9)).err()), "not taken for the end");
         assert_eq!(store.get(SECOND, b"a").unwrap().as_deref(), Some(&b"1"[..]));
         store.begin_rebuild(Rebuild::Fresh).unwrap();
         put(&mut *store, None, 1, &[(FIRST, b"a", Some(b"2"))]).unwrap();
@@ -206,7 +207,7 @@ fn a_scan_walks_over_no_deleted_rows_of_other_tasks() {
         set_perf_stats(PerfStatsLevel::EnableCount);
         let mut context = PerfContext::default();
         context.reset();
-        let found = stores[1].scan(FIRST, b"", after, 9).unwrap().len();
+        let found = stores[1].scan(FIRST, Scan::rising(b"", after, 9)).unwrap().len();
         (found, context.metric(PerfMetric::InternalDeleteSkippedCount))
     };
     assert_eq!(skipped(None), (1, 999), "its own");
@@ -292,7 +293,7 @@ fn tasks_of_other_topics_or_stages_see_nothing_of_each_other() {
             let key = [round.to_be_bytes()[7]];
             let base = (round > 0).then_some(round);
             put(&mut *store, base, round + 1, &[(StoreId(0), &key, Some(&[number]))]).unwrap();
-            let entries = store.scan(StoreId(0), b"", None, 99).unwrap();
+            let entries = store.scan(StoreId(0), Scan::rising(b"", None, 99)).unwrap();
             assert_eq!(entries.len(), usize::try_from(round + 1).unwrap());
             assert!(entries.iter().all(|(_, value)| *value == [number]), "{task}: {entries:?}");
         }

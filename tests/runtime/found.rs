@@ -10,6 +10,7 @@ use aplomb::{
 use aplomb_state::{
     backend::{Database, Rebuild, StorePosition, Write, memory::MemoryDatabase},
     ids::{NextOffset, TopicPartition},
+    scan::Scan,
     store::StoreId,
     topology::Entry,
 };
@@ -54,7 +55,7 @@ fn rebuilt_and_not_swapped(cluster: &Cluster, whole: &MemoryDatabase) -> Outcome
         let position = snapshot.position().ok_or("no position")?.clone();
         let mut rows: Vec<(StoreId, Entry)> = Vec::new();
         for store in (0..STORES).map(StoreId) {
-            let entries = snapshot.scan(store, &[], None, usize::MAX)?;
+            let entries = snapshot.scan(store, Scan::rising(&[], None, usize::MAX))?;
             rows.extend(entries.into_iter().map(|entry| (store, entry)));
         }
         let mut writes = rows.iter().map(|(store, (key, value))| Write {

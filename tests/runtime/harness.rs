@@ -21,6 +21,7 @@ use aplomb_state::{
     backend::{Database, memory::MemoryDatabase},
     codec,
     ids::{NextOffset, TaskId, Timestamp, TopicPartition},
+    scan::Scan,
     store::StoreId,
 };
 
@@ -397,7 +398,7 @@ impl Cluster {
         for task in awake.flat_map(|(_, worker)| worker.tasks()) {
             let State::Running(running) = &task.state else { continue };
             let Some(store) = &running.store else { continue };
-            for (key, value) in store.scan(COUNT_STORE, &[], None, 10_000)? {
+            for (key, value) in store.scan(COUNT_STORE, Scan::rising(&[], None, 10_000))? {
                 let count: Count = codec::decode(&value)?;
                 let before = counts.insert(String::from_utf8(key)?, count.0);
                 assert_eq!(before, None, "{} is not alone", task.id);

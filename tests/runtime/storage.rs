@@ -17,6 +17,7 @@ use aplomb_state::{
         rocks::{Budget, RocksDatabase},
     },
     ids::{NextOffset, TaskId, Timestamp},
+    scan::Scan,
     store::StoreId,
     topology::Entries,
 };
@@ -102,26 +103,9 @@ impl Reads for DamagedStore {
         self.inner.get(store, key)
     }
 
-    fn scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
+    fn scan(&self, store: StoreId, scan: Scan<'_>) -> Result<Entries, Error> {
         self.readable()?;
-        self.inner.scan(store, prefix, after, max)
-    }
-
-    fn reverse_scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
-        self.readable()?;
-        self.inner.reverse_scan(store, prefix, before, max)
+        self.inner.scan(store, scan)
     }
 }
 

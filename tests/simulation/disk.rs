@@ -16,6 +16,7 @@ use aplomb_state::{
         memory::MemoryDatabase,
     },
     ids::{NextOffset, TaskId, Timestamp},
+    scan::Scan,
     store::StoreId,
     topology::Entries,
 };
@@ -224,24 +225,8 @@ impl Reads for Store {
         self.inner.get(store, key)
     }
 
-    fn scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
-        self.inner.scan(store, prefix, after, max)
-    }
-
-    fn reverse_scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
-        self.inner.reverse_scan(store, prefix, before, max)
+    fn scan(&self, store: StoreId, scan: Scan<'_>) -> Result<Entries, Error> {
+        self.inner.scan(store, scan)
     }
 }
 

@@ -9,7 +9,7 @@ use aplomb::{
     verify,
     worker::Turn,
 };
-use aplomb_state::{codec, store::StoreId};
+use aplomb_state::{codec, scan::Scan, store::StoreId};
 use rand::Rng;
 
 use crate::{
@@ -190,7 +190,7 @@ impl World {
         for task in self.workers().flat_map(|worker| worker.tasks()) {
             let State::Running(running) = &task.state else { continue };
             let (Some(store), "counts") = (&running.store, &*task.id.stage) else { continue };
-            let entries = store.scan(COUNT_STORE, b"w", None, usize::MAX);
+            let entries = store.scan(COUNT_STORE, Scan::rising(b"w", None, usize::MAX));
             let broken = |error: String| Violation::of("SIMULATOR", error);
             for (key, value) in entries.map_err(|error| broken(error.to_string()))? {
                 let count: Count =

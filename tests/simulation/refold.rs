@@ -7,6 +7,7 @@ use aplomb_state::{
     backend::{Database, Reads, Snapshot, StorePosition, TaskStore, memory::MemoryDatabase},
     fold::{Fold, Inboxed},
     ids::{FoldVersion, Generation, NextOffset, TaskId, Timestamp, TopicPartition},
+    scan::Scan,
     store::StoreId,
 };
 
@@ -130,7 +131,7 @@ impl Refold {
         self.settle()?;
         for store in 0..self.stores {
             let all = |reads: &dyn Reads| {
-                let entries = reads.scan(StoreId(store), &[], None, usize::MAX);
+                let entries = reads.scan(StoreId(store), Scan::rising(&[], None, usize::MAX));
                 entries.map_err(|error| Violation::of("SIMULATOR", error.to_string()))
             };
             let (ours, theirs) = (all(self.store.as_ref())?, all(exhibit.snapshot.as_ref())?);

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ids::{NextOffset, TaskId, Timestamp},
     mutation::{self, Mutation},
-    rows,
+    scan::{self, Order, Scan},
     store::StoreId,
     topology::Entries,
 };
@@ -122,24 +122,8 @@ impl Reads for MemoryStore {
         Ok(read(&self.held).live.get(store, key))
     }
 
-    fn scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
-        Ok(read(&self.held).live.scan(store, prefix, after, max))
-    }
-
-    fn reverse_scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
-        Ok(read(&self.held).live.reverse_scan(store, prefix, before, max))
+    fn scan(&self, store: StoreId, scan: Scan<'_>) -> Result<Entries, Error> {
+        Ok(read(&self.held).live.scan(store, scan))
     }
 }
 
@@ -223,24 +207,8 @@ impl Reads for MemorySnapshot {
         Ok(self.0.get(store, key))
     }
 
-    fn scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
-        Ok(self.0.scan(store, prefix, after, max))
-    }
-
-    fn reverse_scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
-        Ok(self.0.reverse_scan(store, prefix, before, max))
+    fn scan(&self, store: StoreId, scan: Scan<'_>) -> Result<Entries, Error> {
+        Ok(self.0.scan(store, scan))
     }
 }
 
@@ -257,22 +225,14 @@ impl Data {
         self.stores.get(usize::from(store.0))?.get(key).cloned()
     }
 
-    fn scan(&self, store: StoreId, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Entries {
+    fn scan(&self, store: StoreId, scan: Scan<'_>) -> Entries {
+        let Scan { prefix, past, order, max } = scan;
         let Some(entries) = self.stores.get(usize::from(store.0)) else { return Vec::new() };
-        let found = rows::rising(entries, prefix, after).take(max);
-        found.map(|(key, value)| (key.clone(), value.clone())).collect()
-    }
-
-    fn reverse_scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        max: usize,
-    ) -> Entries {
-        let Some(entries) = self.stores.get(usize::from(store.0)) else { return Vec::new() };
-        let found = rows::falling(entries, prefix, before).take(max);
-        found.map(|(key, value)| (key.clone(), value.clone())).collect()
+        let copy = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
+        match order {
+            Order::Rising => scan::rising(entries, prefix, past).take(max).map(copy).collect(),
+            Order::Falling => scan::falling(entries, prefix, past).take(max).map(copy).collect(),
+        }
     }
 
     fn set(&mut self, change: Write<'_>) {

@@ -19,6 +19,7 @@ pub use self::lease::{Lease, Leases};
 use crate::{
     codec::{self, Format},
     ids::{FoldVersion, Generation, NextOffset, TaskId, Timestamp},
+    scan::Scan,
     store::StoreId,
     topology::Entries,
 };
@@ -55,23 +56,7 @@ pub struct Write<'a> {
 pub trait Reads {
     fn get(&self, store: StoreId, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
-    /// Entries whose key begins with `prefix` and comes after `after`, in key order.
-    fn scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error>;
-
-    /// Entries whose key begins with `prefix` and comes before `before`, the last one first.
-    fn reverse_scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error>;
+    fn scan(&self, store: StoreId, scan: Scan<'_>) -> Result<Entries, Error>;
 }
 
 /// A consistent view of a task's committed state, with its position.

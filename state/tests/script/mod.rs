@@ -16,6 +16,7 @@ use aplomb_state::{
     ids::{FoldVersion, Offset, TaskId, Timestamp, TopicPartition},
     record::{Kind, Record, Subject, Timer, Trace},
     rejection::{Cause, Rejection},
+    scan::Scan,
     stage::{Inbox, Limits, Stage, StageDefinition},
     store::{Expiring, KeyValue, StoreId},
     topology::{Cleanup, Codec, OutputDefinition, Topology},
@@ -267,7 +268,7 @@ impl Rig {
 
     /// The committed entries of a store, as text.
     pub fn state(&self, store: StoreId) -> BTreeMap<String, String> {
-        let entries = self.store.scan(store, b"", None, usize::MAX).unwrap();
+        let entries = self.store.scan(store, Scan::rising(b"", None, usize::MAX)).unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         let value = |bytes: Vec<u8>| match store {
             ITEMS_ID => codec::decode::<Text>(&bytes).unwrap().0,
@@ -278,7 +279,7 @@ impl Rig {
     }
 
     pub fn timers(&self) -> usize {
-        self.store.scan(StoreId::TIMERS, b"", None, usize::MAX).unwrap().len()
+        self.store.scan(StoreId::TIMERS, Scan::rising(b"", None, usize::MAX)).unwrap().len()
     }
 }
 

@@ -8,7 +8,10 @@ use rocksdb::{
 };
 
 use super::{super::Error, keys::Range};
-use crate::topology::Entries;
+use crate::{
+    scan::{Order, Scan},
+    topology::Entries,
+};
 
 pub(super) type Engine = DBWithThreadMode<MultiThreaded>;
 type RowIterator<'a> = DBRawIteratorWithThreadMode<'a, Engine>;
@@ -58,30 +61,10 @@ impl Moment {
         self.snapshot.get_cf(column.handle(), key).map_err(failed)
     }
 
-    pub fn scan(
-        &self,
-        column: &Column,
-        range: Range,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
-        let options = range.read_options(prefix);
+    pub fn scan(&self, column: &Column, range: Range, scan: Scan<'_>) -> Result<Entries, Error> {
+        let options = range.read_options(scan.prefix);
         let rows = self.snapshot.raw_iterator_cf_opt(column.handle(), options);
-        collect(rows, range, prefix, after, max)
-    }
-
-    pub fn reverse_scan(
-        &self,
-        column: &Column,
-        range: Range,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
-        let options = range.read_options(prefix);
-        let rows = self.snapshot.raw_iterator_cf_opt(column.handle(), options);
-        collect_reversed(rows, range, before, max)
+        collect(rows, range, scan)
     }
 }
 
@@ -98,81 +81,38 @@ fn forever(engine: &Arc<Engine>) -> &'static Engine {
     }
 }
 
-/// Entries of the range that begin with `prefix` and come after `after`.
 pub(super) fn scan(
     engine: &Engine,
     column: &Column,
     range: Range,
-    prefix: &[u8],
-    after: Option<&[u8]>,
-    max: usize,
+    scan: Scan<'_>,
 ) -> Result<Entries, Error> {
-    let rows = engine.raw_iterator_cf_opt(column.handle(), range.read_options(prefix));
-    collect(rows, range, prefix, after, max)
-}
-
-/// Entries of the range that begin with `prefix` and come before `before`, the last one first.
-pub(super) fn reverse_scan(
-    engine: &Engine,
-    column: &Column,
-    range: Range,
-    prefix: &[u8],
-    before: Option<&[u8]>,
-    max: usize,
-) -> Result<Entries, Error> {
-    let rows = engine.raw_iterator_cf_opt(column.handle(), range.read_options(prefix));
-    collect_reversed(rows, range, before, max)
-}
-
-fn collect(
-    mut rows: RowIterator<'_>,
-    range: Range,
-    prefix: &[u8],
-    after: Option<&[u8]>,
-    max: usize,
-) -> Result<Entries, Error> {
-    let mut found = Entries::new();
-    if max == 0 {
-        return Ok(found);
-    }
-    let after = after.filter(|after| *after >= prefix);
-    let mut start = Vec::with_capacity(64);
-    range.key_into(after.unwrap_or(prefix), &mut start);
-    rows.seek(&start);
-    if after.is_some() && rows.key() == Some(start.as_slice()) {
-        rows.next();
-    }
-    while let Some((key, value)) = rows.item() {
-        found.push((range.strip(key).to_vec(), value.to_vec()));
-        if found.len() == max {
-            return Ok(found);
-        }
-        rows.next();
-    }
-    // An iterator ends at an error as it does at its bound.
-    rows.status().map_err(failed)?;
-    Ok(found)
+    let options = range.read_options(scan.prefix);
+    collect(engine.raw_iterator_cf_opt(column.handle(), options), range, scan)
 }
 
 /// The iterator's bounds keep to the range and the prefix.
-fn collect_reversed(
+fn collect(
     mut rows: RowIterator<'_>,
     range: Range,
-    before: Option<&[u8]>,
-    max: usize,
+    Scan { past, order, max, .. }: Scan<'_>,
 ) -> Result<Entries, Error> {
     let mut found = Entries::new();
     if max == 0 {
         return Ok(found);
     }
-    match before {
-        None => rows.seek_to_last(),
-        Some(before) => {
-            let mut end = Vec::with_capacity(64);
-            range.key_into(before, &mut end);
-            rows.seek_for_prev(&end);
-            if rows.key() == Some(end.as_slice()) {
-                rows.prev();
+    let mut start = Vec::with_capacity(64);
+    match (past, order) {
+        (None, Order::Rising) => rows.seek_to_first(),
+        (None, Order::Falling) => rows.seek_to_last(),
+        (Some(past), _) => {
+            range.key_into(past, &mut start);
+            match order {
+                Order::Rising => rows.seek(&start),
+                Order::Falling => rows.seek_for_prev(&start),
+            }
+            if rows.key() == Some(start.as_slice()) {
+                step(&mut rows, order);
             }
         }
     }
@@ -181,10 +121,18 @@ fn collect_reversed(
         if found.len() == max {
             return Ok(found);
         }
-        rows.prev();
+        step(&mut rows, order);
     }
+    // An iterator ends at an error as it does at its bound.
     rows.status().map_err(failed)?;
     Ok(found)
+}
+
+fn step(rows: &mut RowIterator<'_>, order: Order) {
+    match order {
+        Order::Rising => rows.next(),
+        Order::Falling => rows.prev(),
+    }
 }
 
 pub(super) fn failed(error: rocksdb::Error) -> Error {

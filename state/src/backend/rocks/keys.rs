@@ -2,7 +2,7 @@
 
 use rocksdb::ReadOptions;
 
-use crate::{ids::TaskId, rows};
+use crate::{ids::TaskId, scan};
 
 /// The column of the backend's own rows. A stage's columns have a dot in their name.
 pub(super) const META_COLUMN: &str = "~meta";
@@ -62,7 +62,7 @@ impl Range {
 /// The least key above every key that begins with `bytes`.
 fn successor(bytes: &[u8]) -> Vec<u8> {
     // There is none only for nothing but 0xff, which no partition number begins with.
-    rows::end_of(bytes).unwrap_or_else(|| vec![u8::MAX; 16])
+    scan::end_of(bytes).unwrap_or_else(|| vec![u8::MAX; 16])
 }
 
 pub(super) fn column_name(stage: &str, store: &str) -> String {

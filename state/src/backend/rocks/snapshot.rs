@@ -11,6 +11,7 @@ use super::{
 use crate::{
     backend::{Error, Reads, Snapshot, StorePosition},
     ids::TaskId,
+    scan::Scan,
     store::StoreId,
     topology::Entries,
 };
@@ -52,24 +53,8 @@ impl Reads for RocksSnapshot {
         self.moment.get(self.column(store)?, &row_key)
     }
 
-    fn scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
-        self.moment.scan(self.column(store)?, self.range, prefix, after, max)
-    }
-
-    fn reverse_scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
-        self.moment.reverse_scan(self.column(store)?, self.range, prefix, before, max)
+    fn scan(&self, store: StoreId, scan: Scan<'_>) -> Result<Entries, Error> {
+        self.moment.scan(self.column(store)?, self.range, scan)
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     backend::{Error, Lease, Reads, Rebuild, StorePosition, TaskStore, Write},
     ids::{NextOffset, TaskId},
+    scan::Scan,
     store::StoreId,
     topology::Entries,
 };
@@ -74,28 +75,10 @@ impl Reads for RocksStore {
         self.rows.get(store, key)
     }
 
-    fn scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
+    fn scan(&self, store: StoreId, scan: Scan<'_>) -> Result<Entries, Error> {
         let column = self.rows.column(store)?;
         let range = self.rows.range(&self.rows.row.live);
-        engine::scan(&self.rows.session.engine, column, range, prefix, after, max)
-    }
-
-    fn reverse_scan(
-        &self,
-        store: StoreId,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Entries, Error> {
-        let column = self.rows.column(store)?;
-        let range = self.rows.range(&self.rows.row.live);
-        engine::reverse_scan(&self.rows.session.engine, column, range, prefix, before, max)
+        engine::scan(&self.rows.session.engine, column, range, scan)
     }
 }
 

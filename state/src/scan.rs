@@ -1,6 +1,35 @@
-//! Rows in key order: the part of a map that a scan reads, from either side.
+//! Which of a store's rows are read, and in which order.
 
 use std::{collections::BTreeMap, ops::Bound};
+
+/// At most `max` of the rows whose key begins with `prefix` and lies beyond `past`.
+#[derive(Clone, Copy, Debug)]
+pub struct Scan<'a> {
+    pub prefix: &'a [u8],
+    pub past: Option<&'a [u8]>,
+    pub order: Order,
+    pub max: usize,
+}
+
+/// Of the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Rising,
+    /// The last row comes first.
+    Falling,
+}
+
+impl<'a> Scan<'a> {
+    /// In key order, after `after`.
+    pub fn rising(prefix: &'a [u8], after: Option<&'a [u8]>, max: usize) -> Self {
+        Self { prefix, past: after, order: Order::Rising, max }
+    }
+
+    /// The last one first, before `before`.
+    pub fn falling(prefix: &'a [u8], before: Option<&'a [u8]>, max: usize) -> Self {
+        Self { prefix, past: before, order: Order::Falling, max }
+    }
+}
 
 /// Rows whose key begins with `prefix` and comes after `after`, in key order.
 pub(crate) fn rising<'a, V>(
