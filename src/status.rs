@@ -76,17 +76,15 @@ pub struct TaskStatus {
     pub as_of: Option<Timestamp>,
     /// When it last committed something, or was seen with nothing waiting.
     pub progressed: Timestamp,
+    /// So long a transaction that has not ended holds its committed offset: nobody may go on.
+    pub pending_ms: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", rename_all_fields = "camelCase", tag = "state")]
 pub enum TaskState {
     /// Its committed offset and its store are being looked at.
-    Opening {
-        /// So long a transaction that has not ended holds its committed offset.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pending_ms: Option<i64>,
-    },
+    Opening,
     /// The changelog is being replayed.
     Restoring {
         from: i64,
@@ -210,7 +208,7 @@ impl Status {
 
 impl TaskStatus {
     pub fn new(worker: usize, state: TaskState, progressed: Timestamp) -> Self {
-        Self { worker, state, position: None, end: None, as_of: None, progressed }
+        Self { worker, state, position: None, end: None, as_of: None, progressed, pending_ms: None }
     }
 
     /// Records waiting. Absent where position or end is not known yet.
@@ -222,7 +220,7 @@ impl TaskStatus {
 impl TaskState {
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Opening { .. } => "opening",
+            Self::Opening => "opening",
             Self::Restoring { .. } => "restoring",
             Self::Running => "running",
             Self::Parked { .. } => "parked",
@@ -260,13 +258,15 @@ fn unready(live: &Live, now: Timestamp) -> Vec<Reason> {
 }
 
 fn unready_task(status: &TaskStatus, now: Timestamp) -> Option<String> {
-    match &status.state {
-        TaskState::Opening { pending_ms: None } => Some("is being opened".to_owned()),
-        TaskState::Opening { pending_ms: Some(ms) } => Some(format!(
+    if let Some(ms) = status.pending_ms {
+        return Some(format!(
             "a transaction that has not ended holds its committed offset for {} s; if that goes \
              on, find and abort it with Kafka's `kafka-transactions`",
             ms / 1_000
-        )),
+        ));
+    }
+    match &status.state {
+        TaskState::Opening => Some("is being opened".to_owned()),
         TaskState::Restoring { position, end, .. } => {
             Some(format!("is being restored: {position} of {end}"))
         }
@@ -299,7 +299,7 @@ mod tests {
             end: Some(NextOffset(end)),
             ..TaskStatus::new(0, state, progressed)
         };
-        let opening = |pending_ms| TaskState::Opening { pending_ms };
+        let pending = |state| TaskStatus { pending_ms: Some(12_345), ..status(state, 0, 0, now) };
         let restoring = TaskState::Restoring { from: 0, position: 3, end: 9 };
         let parked = TaskState::Parked { reason: "why".to_owned() };
         let member = worker(Membership::Member, now);
@@ -311,8 +311,9 @@ mod tests {
             (Some(worker(Membership::Member, start)), None, "stands still for 30 s"),
             (Some(member.clone()), None, ""),
             (Some(fresh), None, "waits for its share"),
-            (Some(member.clone()), Some(status(opening(None), 0, 0, now)), "opened"),
-            (Some(member.clone()), Some(status(opening(Some(12_345)), 0, 0, now)), "for 12 s"),
+            (Some(member.clone()), Some(status(TaskState::Opening, 0, 0, now)), "opened"),
+            (Some(member.clone()), Some(pending(TaskState::Opening)), "for 12 s"),
+            (Some(member.clone()), Some(pending(TaskState::Running)), "for 12 s"),
             (Some(member.clone()), Some(status(restoring, 0, 0, now)), "restored: 3 of 9"),
             (Some(member.clone()), Some(status(parked, 0, 0, now)), "parked: why"),
             (Some(member.clone()), Some(status(TaskState::Running, 5, 9, now)), ""),

@@ -28,5 +28,6 @@ fn task(id: &TaskId, status: &TaskStatus, now: Timestamp) -> Value {
         "asOf": status.as_of.and_then(iso),
         "ageMs": status.as_of.map(|at| (now.0 - at.0).max(0)),
         "stillMs": (now.0 - status.progressed.0).max(0),
+        "pendingMs": status.pending_ms,
     })
 }

@@ -70,11 +70,8 @@ fn describe<C: Consumer>(
     task: &Task,
     now: Timestamp,
 ) -> TaskStatus {
-    match &task.state {
-        State::Opening { .. } => {
-            let pending_ms = task.pending.map(|pending| now.0 - pending.since.0);
-            TaskStatus::new(worker, TaskState::Opening { pending_ms }, now)
-        }
+    let status = match &task.state {
+        State::Opening { .. } => TaskStatus::new(worker, TaskState::Opening, now),
         State::Parked { reason } => {
             TaskStatus::new(worker, TaskState::Parked { reason: reason.clone() }, now)
         }
@@ -87,7 +84,9 @@ fn describe<C: Consumer>(
             TaskStatus::new(worker, state, now)
         }
         State::Running(running) => running_status(worker, consumer, task, running),
-    }
+    };
+    let pending_ms = task.pending.map(|pending| now.0 - pending.since.0);
+    TaskStatus { pending_ms, ..status }
 }
 
 fn running_status<C: Consumer>(

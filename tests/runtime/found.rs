@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use aplomb::{
-    embedded::{Call, Fault},
-    log::{Class, Committed, Error, Isolation, Log, Producer, ToSend},
-    task::State,
+    embedded::{Call, Fault, Membership},
+    log::{
+        Class, Committed, Consumer, Error, GroupEvent, Isolation, Leave, Log, Member, Producer,
+        ToSend,
+    },
+    task::{State, Task},
 };
 use aplomb_state::{
     backend::{Database, Rebuild, StorePosition, Write, memory::MemoryDatabase},
@@ -184,28 +187,94 @@ fn an_offset_that_an_open_transaction_holds_is_waited_for_and_named() -> Outcome
     cluster.feed_many(10)?;
     cluster.settle()?;
     cluster.leave(0)?;
-    let of = TopicPartition::new(INBOX, 0);
-    let group = cluster.application.id.clone();
-    let committed = cluster.log.committed(&group, std::slice::from_ref(&of), Duration::ZERO)?;
-    let [Committed::At { next, metadata }] = committed.as_slice() else {
-        return Err("none".into());
-    };
-    let mut producer = cluster.log.producer("somebody")?;
-    producer.init_transactions(Duration::ZERO)?;
-    producer.begin()?;
-    let offsets = [(of, *next, metadata.clone())];
-    producer.send_offsets(&offsets, &cluster.log.outsider(&group)?, Duration::ZERO)?;
+    let outsider = cluster.log.outsider(&cluster.application.id)?;
+    let mut holder = hold_offsets(&cluster, &[0], &outsider)?;
     cluster.start(1)?;
     cluster.rounds(40)?;
-    let pending = |cluster: &Cluster| {
-        cluster.worker(1).tasks().iter().filter(|task| task.pending.is_some()).count()
-    };
-    assert_eq!(pending(&cluster), 1);
-    producer.abort(Duration::ZERO)?;
+    let said = cluster.said_pending(1);
+    let [(task, reason)] = said.as_slice() else { return Err(format!("{said:?}").into()) };
+    assert_eq!(task.input, TopicPartition::new(INBOX, 0));
+    assert!(reason.contains("holds its committed offset"), "{reason}");
+    holder.abort(Duration::ZERO)?;
     cluster.settle()?;
-    assert_eq!(pending(&cluster), 0);
+    cluster.rounds(40)?;
+    assert_eq!(cluster.said_pending(1), []);
     cluster.feed_many(10)?;
     cluster.finish()
+}
+
+/// The same of tasks that are kept while a member comes, holds their offsets, and goes.
+#[test]
+fn held_offsets_of_kept_tasks_are_waited_for_and_named_too() -> Outcome {
+    let mut cluster = Cluster::new()?;
+    cluster.start(0)?;
+    cluster.feed_many(10)?;
+    cluster.settle()?;
+    let member = Member { group: cluster.application.id.clone(), instance_id: None };
+    let mut stranger = cluster.log.consumer(&member)?;
+    stranger.subscribe(&cluster.application.subscription())?;
+    join(&mut cluster, &mut stranger)?;
+    let inboxes = |task: &Task| {
+        let input = &task.id.input;
+        (&*input.topic == INBOX).then_some(input.partition)
+    };
+    let kept: Vec<i32> = cluster.worker(0).tasks().iter().filter_map(inboxes).collect();
+    assert!(!kept.is_empty() && kept.len() < 3, "{kept:?}");
+    let mut holder = hold_offsets(&cluster, &kept, &stranger.group()?.0)?;
+    stranger.close(Leave::Leave)?;
+    let before = cluster.counts()?;
+    cluster.feed_many(10)?;
+    cluster.rounds(40)?;
+    assert_eq!(cluster.counts()?, before, "nothing is handled before it is known whose it is");
+    let said = cluster.said_pending(0);
+    let held: Vec<i32> = said.iter().map(|(task, _)| task.input.partition).collect();
+    assert_eq!(held, kept, "{said:?}");
+    assert!(said.iter().all(|(_, reason)| reason.contains("holds its committed")), "{said:?}");
+    holder.abort(Duration::ZERO)?;
+    cluster.settle()?;
+    cluster.rounds(40)?;
+    assert_eq!(cluster.said_pending(0), []);
+    cluster.feed_many(10)?;
+    cluster.finish()
+}
+
+/// Takes turns with the workers until the member has partitions of its own.
+fn join<C: Consumer>(cluster: &mut Cluster, member: &mut C) -> Outcome {
+    for _ in 0..100 {
+        cluster.round()?;
+        match member.poll(Duration::ZERO)? {
+            Some(GroupEvent::Assigned(given)) => {
+                member.accept(&given)?;
+                if !given.is_empty() {
+                    return Ok(());
+                }
+            }
+            Some(GroupEvent::Revoked(taken) | GroupEvent::Lost(taken)) => member.release(&taken)?,
+            None => {}
+        }
+    }
+    Err("it was given nothing".into())
+}
+
+/// A stranger's transaction that holds the committed offsets of these inbox partitions as they
+/// are.
+fn hold_offsets(
+    cluster: &Cluster,
+    partitions: &[i32],
+    as_member: &Membership,
+) -> Outcome<impl Producer + use<>> {
+    let of: Vec<_> = partitions.iter().map(|one| TopicPartition::new(INBOX, *one)).collect();
+    let committed = cluster.log.committed(&cluster.application.id, &of, Duration::ZERO)?;
+    let offsets = of.into_iter().zip(committed).map(|(of, committed)| match committed {
+        Committed::At { next, metadata } => Ok((of, next, metadata)),
+        other => Err(format!("{other:?}")),
+    });
+    let offsets = offsets.collect::<Result<Vec<_>, _>>()?;
+    let mut holder = cluster.log.producer("somebody")?;
+    holder.init_transactions(Duration::ZERO)?;
+    holder.begin()?;
+    holder.send_offsets(&offsets, as_member, Duration::ZERO)?;
+    Ok(holder)
 }
 
 // === changelogs in odd states ===

@@ -13,9 +13,10 @@ use aplomb::{
     clock::Clock,
     embedded::{EmbeddedLog, Foreign, Kept, Settings, VirtualClock},
     log::{Committed, Isolation, Leave, Log, Member, TopicDescription},
+    status::Status,
     task::State,
     topics, verify,
-    worker::{Parts, Shared, Turn, Worker},
+    worker::{Parts, Shared, Turn, Worker, report::Reporter},
 };
 use aplomb_state::{
     backend::{Database, memory::MemoryDatabase},
@@ -60,6 +61,7 @@ pub struct Cluster {
     workers: BTreeMap<usize, Worker<EmbeddedLog>>,
     /// What the process tells each worker.
     shared: BTreeMap<usize, Arc<Shared>>,
+    statuses: BTreeMap<usize, Status>,
     /// Workers with a `group.instance.id`.
     static_members: BTreeSet<usize>,
     asleep: BTreeSet<usize>,
@@ -116,6 +118,7 @@ impl Cluster {
             expected: Expected::default(),
             workers: BTreeMap::new(),
             shared: BTreeMap::new(),
+            statuses: BTreeMap::new(),
             static_members: BTreeSet::new(),
             asleep: BTreeSet::new(),
             committed: HashMap::new(),
@@ -143,6 +146,8 @@ impl Cluster {
         self.started += 1;
         let shared = Arc::new(Shared::default());
         self.shared.insert(name, Arc::clone(&shared));
+        let Application { id, topology, inbox_partitions, .. } = self.application.as_ref();
+        let status = Status::new(id, topology.clone(), *inbox_partitions, Arc::clone(&database));
         let instance_id = self.static_members.contains(&name).then(|| format!("words-{name}"));
         let worker = Worker::start(Parts {
             application: Arc::clone(&self.application),
@@ -153,8 +158,9 @@ impl Cluster {
             transactional_id: format!("words-{name}"),
             seed: self.started,
             shared,
-            report: None,
+            report: Some(Reporter::new(status.clone(), name)),
         })?;
+        self.statuses.insert(name, status);
         self.workers.insert(name, worker);
         Ok(())
     }
@@ -240,6 +246,18 @@ impl Cluster {
 // === time ===
 
 impl Cluster {
+    /// The tasks for which this worker says that their offset is held, with how it says it.
+    pub fn said_pending(&self, name: usize) -> Vec<(TaskId, String)> {
+        let status = &self.statuses[&name];
+        let held = status.tasks().into_iter().filter(|(_, task)| task.pending_ms.is_some());
+        let reasons = status.unready(self.clock.now());
+        let said = |task: &TaskId| {
+            let reason = reasons.iter().find(|reason| reason.subject == task.to_string());
+            reason.map(|reason| reason.reason.clone()).unwrap_or_default()
+        };
+        held.map(|(task, _)| (task.clone(), said(&task))).collect()
+    }
+
     pub fn worker(&self, name: usize) -> &Worker<EmbeddedLog> {
         &self.workers[&name]
     }
