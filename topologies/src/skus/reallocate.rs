@@ -2,6 +2,7 @@
 //! up, in one step as far as it goes, and in later ones.
 
 use aplomb_state::{codec, rejection::Rejection};
+use serde::{Deserialize, Serialize};
 
 use super::{
     ledger::Walk,
@@ -15,12 +16,19 @@ use super::{
 const HOLDS_PER_STEP_MAX: usize = 500;
 const PAGE: usize = 50;
 
+/// Where a walk goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// The last hold looked at. Absent: it begins at the youngest.
+    before: Option<Vec<u8>>,
+}
+
 // === impl Site ===
 
 impl Site<'_, '_> {
     /// Answers whether any hold gave units up.
     pub fn reallocate(&mut self) -> Result<bool, Rejection> {
-        let goes_on = self.gives_up_before.take();
+        let goes_on = self.gives_up_from.take();
         if self.ledger.overreserved() == 0 {
             if goes_on.is_some() {
                 self.ledger.reallocation = Walk::Idle;
@@ -31,12 +39,13 @@ impl Site<'_, '_> {
             self.ledger.reallocation = Walk::Again;
             return Ok(false);
         }
-        self.give_up(goes_on)
+        self.give_up(goes_on.unwrap_or_default())
     }
 
     /// One step of a walk from the youngest hold to the oldest. Nothing is given to anyone while
     /// units are missing, so that no hold behind the walk has any.
-    fn give_up(&mut self, mut before: Option<Vec<u8>>) -> Result<bool, Rejection> {
+    fn give_up(&mut self, from: Resume) -> Result<bool, Rejection> {
+        let mut before = from.before;
         let prefix = self.on.at.bytes();
         let (mut seen, mut has_given) = (0, false);
         while seen < HOLDS_PER_STEP_MAX {
@@ -59,7 +68,7 @@ impl Site<'_, '_> {
                 return Ok(has_given);
             }
         }
-        self.give_up_later(before.unwrap_or_default())?;
+        self.give_up_later(Resume { before })?;
         Ok(has_given)
     }
 
@@ -74,7 +83,7 @@ impl Site<'_, '_> {
         Ok(true)
     }
 
-    fn give_up_later(&mut self, before: Vec<u8>) -> Result<(), Rejection> {
+    fn give_up_later(&mut self, from: Resume) -> Result<(), Rejection> {
         if self.ledger.reallocation == Walk::Idle {
             self.ledger.reallocation = Walk::Running;
         }
@@ -83,7 +92,7 @@ impl Site<'_, '_> {
             location: self.on.at.location.clone(),
             when: self.on.when,
             cause: self.on.cause.clone(),
-            before,
+            from,
         };
         self.ctx.continue_later(&codec::encode(&next))
     }

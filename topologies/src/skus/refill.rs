@@ -10,7 +10,7 @@ use crate::{messages::skus::Cause, settings::Settings};
 use super::{
     batches::{self, Absence},
     ledger::Walk,
-    place,
+    place, reallocate,
     site::{Occasion, Site},
     state::{HOLDS, HoldKey, LocationKey, PROJECTS, Project, WAITING},
 };
@@ -43,8 +43,7 @@ pub enum Continuation {
         location: String,
         when: Timestamp,
         cause: Cause,
-        /// The last hold looked at.
-        before: Vec<u8>,
+        from: reallocate::Resume,
     },
 }
 
@@ -86,10 +85,10 @@ pub fn go_on(
             judge_entries(ctx, settings, &project, Some(after), cause)
         }
         Continuation::Absence(absence) => batches::go_on(ctx, settings, absence),
-        Continuation::Reallocate { actor, location, when, cause, before } => {
+        Continuation::Reallocate { actor, location, when, cause, from } => {
             let at = LocationKey::new(actor, location);
             let mut site = Site::open(ctx, settings, Occasion::new(at, cause, when))?;
-            site.gives_up_before = Some(before);
+            site.gives_up_from = Some(from);
             site.close()
         }
     }

@@ -20,6 +20,7 @@ use crate::{
 use super::{
     ledger::{Confidence, Figures, Ledger, Walk},
     place::{self, Event, Offer, Portion},
+    reallocate,
     records::{self, Availability, InventoryEvent, Reservation},
     refill::{Pass, Resume},
     state::{HOLDS, Hold, HoldKey, LEDGER, LocationKey, PROJECTS, WAITING, Waiting},
@@ -45,7 +46,7 @@ pub struct Site<'c, 'x> {
     /// Promises may have changed, or holds wait to be placed: look at all of them.
     pub all_waiting: bool,
     /// A walk over holds that give units up goes on here.
-    pub gives_up_before: Option<Vec<u8>>,
+    pub gives_up_from: Option<reallocate::Resume>,
     hold_broken: bool,
 }
 
@@ -63,7 +64,7 @@ impl<'c, 'x> Site<'c, 'x> {
             ledger: stored.clone().unwrap_or_default(),
             stored,
             all_waiting: false,
-            gives_up_before: None,
+            gives_up_from: None,
             hold_broken: false,
         })
     }
