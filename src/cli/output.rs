@@ -14,27 +14,27 @@ use std::{
 macro_rules! say {
     ($($text:tt)*) => { $crate::cli::output::line(format_args!($($text)*)) };
 }
-pub(crate) use say;
+pub(super) use say;
 
 /// Why standard output is not whole.
 static LOST: Mutex<Option<String>> = Mutex::new(None);
 
 /// Standard output under the module's rule.
-pub(crate) struct Out;
+pub(super) struct Out;
 
 /// A line of standard output.
-pub(crate) fn line(text: fmt::Arguments<'_>) {
+pub(super) fn line(text: fmt::Arguments<'_>) {
     // What is lost is told by `lost`.
     let _ = writeln!(Out, "{text}");
 }
 
 /// Text as it stands.
-pub(crate) fn text(text: &str) {
-    let _ = Out.write_all(text.as_bytes()).and_then(|()| Out.flush());
+pub(super) fn text(text: &str) {
+    let _ = Out.write_all(text.as_bytes());
 }
 
 /// A line of standard error. Nobody is left to be told that it cannot be written.
-pub(super) fn complain(text: fmt::Arguments<'_>) {
+pub(super) fn complain(text: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 

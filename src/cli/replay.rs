@@ -176,7 +176,7 @@ fn progress_bar(options: &Options) -> ProgressBar {
 
 fn print(summary: &Summary, options: &Options) {
     for line in &summary.bad_lines_named {
-        output::complain(format_args!("{line}"));
+        output::complain(line);
     }
     if summary.bad_lines > summary.bad_lines_named.len() {
         let more = summary.bad_lines - summary.bad_lines_named.len();

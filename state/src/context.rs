@@ -9,7 +9,7 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    backend::{self, Reads},
+    backend::Reads,
     codec::{self, Format},
     effect::{Effect, Headers, Target},
     envelope::{Configuration, Envelope, HOPS_MAX},
@@ -21,7 +21,6 @@ use crate::{
     stage::Stage,
     store::{Expiring, KeyValue, StoreId, StoreKey},
     timers,
-    topology::Entries,
     work::Work,
 };
 
@@ -126,31 +125,21 @@ impl<'a> Context<'a> {
         self.count_write(0)
     }
 
-    /// Entries whose key begins with `prefix` and comes after `after`, in key order, at most `max`.
+    /// Entries with the transaction's own writes, in the scan's order.
     pub fn scan<K: StoreKey + ?Sized, V: Format + DeserializeOwned>(
         &mut self,
         store: &KeyValue<K, V>,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
+        scan: Scan<'_>,
     ) -> Result<Page<V>, Rejection> {
         let id = self.store(store.name)?;
-        let entries = self.work.overlay.scan(self.reads, id, Scan::rising(prefix, after, max));
-        self.page(entries)
-    }
-
-    /// Entries whose key begins with `prefix` and comes before `before`, the last one first, at
-    /// most `max`.
-    pub fn reverse_scan<K: StoreKey + ?Sized, V: Format + DeserializeOwned>(
-        &mut self,
-        store: &KeyValue<K, V>,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Page<V>, Rejection> {
-        let id = self.store(store.name)?;
-        let entries = self.work.overlay.scan(self.reads, id, Scan::falling(prefix, before, max));
-        self.page(entries)
+        let entries = self.work.overlay.scan(self.reads, id, scan);
+        let entries = entries.map_err(|error| self.fault(error))?;
+        let mut page = Vec::with_capacity(entries.len());
+        for (key, bytes) in entries {
+            let value = codec::decode(&bytes).map_err(|error| self.fault(error))?;
+            page.push((key, value));
+        }
+        Ok(page)
     }
 
     pub fn get_expiring<K: StoreKey + ?Sized, V: Format + DeserializeOwned>(
@@ -385,19 +374,6 @@ impl<'a> Context<'a> {
             return Ok(slot.map(<[u8]>::to_vec));
         }
         self.reads.get(store, key).map_err(|error| self.fault(error))
-    }
-
-    fn page<V: Format + DeserializeOwned>(
-        &mut self,
-        entries: Result<Entries, backend::Error>,
-    ) -> Result<Page<V>, Rejection> {
-        let entries = entries.map_err(|error| self.fault(error))?;
-        let mut page = Vec::with_capacity(entries.len());
-        for (key, bytes) in entries {
-            let value = codec::decode(&bytes).map_err(|error| self.fault(error))?;
-            page.push((key, value));
-        }
-        Ok(page)
     }
 
     fn write(&mut self, store: StoreId, key: &[u8], value: Vec<u8>) -> Result<(), Rejection> {

@@ -161,7 +161,7 @@ proptest! {
             prop_assert_eq!(overlay.len(), overlay.writes().count());
             for id in [FIRST, SECOND] {
                 let both = (&overlay, &*below as &dyn Reads);
-                for (prefix, past, max) in [(&*prefix, after.as_deref(), max), (b"", None, 99)] {
+                for (prefix, past, max) in [(&*prefix, after.as_deref(), max), (b"", None, usize::MAX)] {
                     let found = scans(both, id, prefix, past, max);
                     prop_assert_eq!(found, scans_of(&model, id, prefix, past, max));
                 }

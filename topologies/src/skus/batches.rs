@@ -15,6 +15,7 @@ use aplomb_state::{
     context::Context,
     ids::Timestamp,
     rejection::Rejection,
+    scan::Scan,
     store::Expiring,
 };
 use serde::{Deserialize, Serialize};
@@ -241,7 +242,8 @@ fn look_for(
     settings: &Arc<Settings>,
     absence: Absence,
 ) -> Result<(), Rejection> {
-    let page = ctx.scan(&LEDGER, &[], absence.after.as_deref(), LEDGERS_PER_STEP_MAX)?;
+    let page =
+        ctx.scan(&LEDGER, Scan::rising(&[], absence.after.as_deref(), LEDGERS_PER_STEP_MAX))?;
     for (key, ledger) in &page {
         let Some((at, _)) = LocationKey::read(key) else { continue };
         let missing = ledger.physical.as_ref().is_some_and(|physical| {

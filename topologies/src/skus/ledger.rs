@@ -143,6 +143,22 @@ pub enum Walk {
     Again,
 }
 
+impl Walk {
+    /// A step of it is over, and another one follows.
+    pub fn go_on(&mut self) {
+        if *self == Self::Idle {
+            *self = Self::Running;
+        }
+    }
+
+    /// It has seen all holds. Answers whether it begins anew.
+    pub fn end(&mut self) -> bool {
+        let again = *self == Self::Again;
+        *self = if again { Self::Running } else { Self::Idle };
+        again
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watched {
     pub on_hand: bool,

@@ -1,13 +1,13 @@
 //! More is reserved than is there beside what carts hold (case 43): the youngest holds give units
 //! up, in one step as far as it goes, and in later ones.
 
-use aplomb_state::{codec, rejection::Rejection};
+use aplomb_state::{codec, rejection::Rejection, scan::Scan};
 use serde::{Deserialize, Serialize};
 
 use super::{
     ledger::Walk,
     place,
-    refill::Continuation,
+    refill::{Continuation, Visit},
     site::Site,
     state::{HOLDS, Hold, HoldKey},
 };
@@ -49,7 +49,7 @@ impl Site<'_, '_> {
         let prefix = self.on.at.bytes();
         let (mut seen, mut has_given) = (0, false);
         while seen < HOLDS_PER_STEP_MAX {
-            let page = self.ctx.reverse_scan(&HOLDS, &prefix, before.as_deref(), PAGE)?;
+            let page = self.ctx.scan(&HOLDS, Scan::falling(&prefix, before.as_deref(), PAGE))?;
             seen += page.len();
             for (key, hold) in &page {
                 has_given |= self.give_up_one(key, hold)?;
@@ -60,15 +60,15 @@ impl Site<'_, '_> {
                 return Ok(has_given);
             } else if !is_last {
                 before = page.last().map(|(key, _)| key.clone());
-            } else if self.ledger.reallocation == Walk::Again {
-                self.ledger.reallocation = Walk::Running;
+            } else if self.ledger.reallocation.end() {
                 before = None;
             } else {
-                self.ledger.reallocation = Walk::Idle;
                 return Ok(has_given);
             }
         }
-        self.give_up_later(Resume { before })?;
+        self.ledger.reallocation.go_on();
+        let next = Continuation::Reallocate { visit: Visit::of(&self.on), from: Resume { before } };
+        self.ctx.continue_later(&codec::encode(&next))?;
         Ok(has_given)
     }
 
@@ -81,19 +81,5 @@ impl Site<'_, '_> {
         self.ledger.absorb(Some(before), &hold);
         self.keep_hold(&key, Some(before), &mut hold, &[event])?;
         Ok(true)
-    }
-
-    fn give_up_later(&mut self, from: Resume) -> Result<(), Rejection> {
-        if self.ledger.reallocation == Walk::Idle {
-            self.ledger.reallocation = Walk::Running;
-        }
-        let next = Continuation::Reallocate {
-            actor: self.on.at.actor.clone(),
-            location: self.on.at.location.clone(),
-            when: self.on.when,
-            cause: self.on.cause.clone(),
-            from,
-        };
-        self.ctx.continue_later(&codec::encode(&next))
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use aplomb_state::{codec, codec::Format, context::Context, ids::Timestamp, rejection::Rejection};
+use aplomb_state::{
+    codec, codec::Format, context::Context, ids::Timestamp, rejection::Rejection, scan::Scan,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{messages::skus::Cause, settings::Settings};
@@ -23,10 +25,7 @@ const PAGE: usize = 50;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Continuation {
     Refill {
-        actor: String,
-        location: String,
-        when: Timestamp,
-        cause: Cause,
+        visit: Visit,
         from: Resume,
     },
     /// A project's entries are all known: look at the holds that wait.
@@ -39,16 +38,22 @@ pub enum Continuation {
     Absence(Absence),
     /// More is reserved than is there: further holds give units up.
     Reallocate {
-        actor: String,
-        location: String,
-        when: Timestamp,
-        cause: Cause,
+        visit: Visit,
         from: reallocate::Resume,
     },
 }
 
 impl Format for Continuation {
     const VERSION: u8 = 3;
+}
+
+/// Where a walk over holds goes on, and what it was begun for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    actor: String,
+    location: String,
+    when: Timestamp,
+    cause: Cause,
 }
 
 /// How far a pass must look.
@@ -75,9 +80,8 @@ pub fn go_on(
     continuation: Continuation,
 ) -> Result<(), Rejection> {
     match continuation {
-        Continuation::Refill { actor, location, when, cause, from } => {
-            let at = LocationKey::new(actor, location);
-            let mut site = Site::open(ctx, settings, Occasion::new(at, cause, when))?;
+        Continuation::Refill { visit, from } => {
+            let mut site = Site::open(ctx, settings, visit.occasion())?;
             site.serve(from)?;
             site.close()
         }
@@ -85,9 +89,8 @@ pub fn go_on(
             judge_entries(ctx, settings, &project, Some(after), cause)
         }
         Continuation::Absence(absence) => batches::go_on(ctx, settings, absence),
-        Continuation::Reallocate { actor, location, when, cause, from } => {
-            let at = LocationKey::new(actor, location);
-            let mut site = Site::open(ctx, settings, Occasion::new(at, cause, when))?;
+        Continuation::Reallocate { visit, from } => {
+            let mut site = Site::open(ctx, settings, visit.occasion())?;
             site.gives_up_from = Some(from);
             site.close()
         }
@@ -112,7 +115,7 @@ fn judge_entries(
     after: Option<Vec<u8>>,
     cause: Cause,
 ) -> Result<(), Rejection> {
-    let page = ctx.scan(&WAITING, &[], after.as_deref(), HOLDS_PER_STEP_MAX)?;
+    let page = ctx.scan(&WAITING, Scan::rising(&[], after.as_deref(), HOLDS_PER_STEP_MAX))?;
     let mut judged: Option<LocationKey> = None;
     for (key, _) in &page {
         let Some((at, _)) = LocationKey::read(key) else { continue };
@@ -131,6 +134,19 @@ fn judge_entries(
     ctx.continue_later(&codec::encode(&next))
 }
 
+// === impl Visit ===
+
+impl Visit {
+    pub fn of(on: &Occasion) -> Self {
+        let LocationKey { actor, location } = on.at.clone();
+        Self { actor, location, when: on.when, cause: on.cause.clone() }
+    }
+
+    fn occasion(self) -> Occasion {
+        Occasion::new(LocationKey::new(self.actor, self.location), self.cause, self.when)
+    }
+}
+
 // === impl Site ===
 
 impl Site<'_, '_> {
@@ -143,7 +159,7 @@ impl Site<'_, '_> {
             if seen >= HOLDS_PER_STEP_MAX {
                 return self.serve_later(Resume { pass, after, short });
             }
-            let page = self.ctx.scan(&WAITING, &prefix, after.as_deref(), PAGE)?;
+            let page = self.ctx.scan(&WAITING, Scan::rising(&prefix, after.as_deref(), PAGE))?;
             for (key, _) in &page {
                 seen += 1;
                 short |= !self.serve_one(key, short)?;
@@ -154,27 +170,17 @@ impl Site<'_, '_> {
             }
             if page.len() == PAGE {
                 after = page.last().map(|(key, _)| key.clone());
-            } else if self.ledger.refill == Walk::Again {
-                self.ledger.refill = Walk::Running;
+            } else if self.ledger.refill.end() {
                 (pass, after, short) = (Pass::All, None, false);
             } else {
-                self.ledger.refill = Walk::Idle;
                 return Ok(());
             }
         }
     }
 
     fn serve_later(&mut self, from: Resume) -> Result<(), Rejection> {
-        if self.ledger.refill == Walk::Idle {
-            self.ledger.refill = Walk::Running;
-        }
-        let next = Continuation::Refill {
-            actor: self.on.at.actor.clone(),
-            location: self.on.at.location.clone(),
-            when: self.on.when,
-            cause: self.on.cause.clone(),
-            from,
-        };
+        self.ledger.refill.go_on();
+        let next = Continuation::Refill { visit: Visit::of(&self.on), from };
         self.ctx.continue_later(&codec::encode(&next))
     }
 

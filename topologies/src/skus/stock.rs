@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
+use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection, scan::Scan};
 
 use crate::{
     drifts::Source,
@@ -277,7 +277,7 @@ impl Site<'_, '_> {
         }
         let mut after = before_instant(&self.on.at, from);
         loop {
-            let page = self.ctx.scan(&HOLDS, &prefix, Some(&after), PAGE)?;
+            let page = self.ctx.scan(&HOLDS, Scan::rising(&prefix, Some(&after), PAGE))?;
             for (key, hold) in &page {
                 let Some(key) = HoldKey::read(key) else { continue };
                 reading.count(key.ordered_at, hold.deducted, hold.mode, settle_ms);

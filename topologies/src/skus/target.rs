@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
+use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection, scan::Scan};
 
 use crate::{
     messages::skus::HoldTarget,
@@ -133,7 +133,7 @@ impl Site<'_, '_> {
     fn forget_moves(&mut self, when: Timestamp) -> Result<(), Rejection> {
         let counted = self.ledger.physical.as_ref().map(|physical| physical.as_of);
         let horizon = counted.unwrap_or_else(|| when.minus_ms(MOVES_KEEP_MS));
-        let oldest = self.ctx.scan(&MOVES, &self.on.at.bytes(), None, 2)?;
+        let oldest = self.ctx.scan(&MOVES, Scan::rising(&self.on.at.bytes(), None, 2))?;
         for (key, _) in oldest {
             if move_instant(&key).is_some_and(|instant| instant <= horizon) {
                 self.ctx.delete(&MOVES, key.as_slice())?;
@@ -149,7 +149,7 @@ impl Site<'_, '_> {
         let mut after = before_instant(&self.on.at, instant.plus_ms(1));
         let mut sum = 0;
         loop {
-            let page = self.ctx.scan(&MOVES, &prefix, Some(&after), PAGE)?;
+            let page = self.ctx.scan(&MOVES, Scan::rising(&prefix, Some(&after), PAGE))?;
             sum += page.iter().map(|(_, moved)| moved.quantity).sum::<i64>();
             match page.last() {
                 Some((key, _)) if page.len() == PAGE => after.clone_from(key),

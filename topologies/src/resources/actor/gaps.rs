@@ -1,6 +1,8 @@
 //! Gaps: their deadline, giving up, the window in which a late message is folded in after all.
 
-use aplomb_state::{codec, context::Context, ids::Timestamp, record::Timer, rejection::Rejection};
+use aplomb_state::{
+    codec, context::Context, ids::Timestamp, record::Timer, rejection::Rejection, scan::Scan,
+};
 use serde_bytes::ByteBuf;
 
 use super::{
@@ -308,7 +310,7 @@ fn marker_over<R: Resource>(
 /// Everything in the buffer for that actor, by sequence.
 pub(super) fn kept_rows(ctx: &mut Context<'_>, key: &[u8]) -> Result<Vec<(u64, Kept)>, Rejection> {
     let prefix = buffer_prefix(key);
-    let page = ctx.scan(&BUFFER, &prefix, None, ROWS_MAX)?;
+    let page = ctx.scan(&BUFFER, Scan::rising(&prefix, None, ROWS_MAX))?;
     let rows = page.into_iter().filter_map(|(row, kept)| {
         let sequence = row.get(prefix.len()..)?.first_chunk::<8>()?;
         Some((u64::from_be_bytes(*sequence), kept))
