@@ -36,8 +36,8 @@ memory: ## An hour of two processes under all kinds of load, and what they take;
 throughput: ## A backlog, latency, a restart on a real Kafka, and what they cost; RECORDS=400000
 	@scripts/setup test
 	@scripts/own-target
-	RECORDS="$(RECORDS)" SEED="$(SEED)" INBOXES="$(INBOXES)" OUTPUTS="$(OUTPUTS)" WORKERS="$(WORKERS)" \
-		cargo bench --bench end_to_end
+	RECORDS="$(RECORDS)" WARM_UP="$(WARM_UP)" SEED="$(SEED)" INBOXES="$(INBOXES)" \
+		OUTPUTS="$(OUTPUTS)" WORKERS="$(WORKERS)" cargo bench --bench end_to_end
 
 check: ## Formatting, lints, documentation, audit, then all tests: what CI runs
 	@.ci/run

@@ -6,31 +6,22 @@ use aplomb::cli::Cli;
 use clap::Parser;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// What jemalloc reads at its start; the environment's `MALLOC_CONF` overrides it. What is freed
+/// goes back to the system within a second, not ten: buffers come and go all the time, and what is
+/// kept of them counts beside the budget (`docs/decisions/jemalloc.md`).
+const MALLOC_SETTINGS: &[u8] = b"narenas:4,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "jemalloc looks for a C string under this name")]
+// SAFETY: nothing else in the program is of this name. It is a pointer to a C string, as declared.
+#[unsafe(export_name = "malloc_conf")]
+static MALLOC_CONF: &u8 = &MALLOC_SETTINGS[0];
 
 fn main() -> ExitCode {
     without_huge_pages();
-    give_memory_back();
     Cli::parse().run()
-}
-
-/// What is freed goes back to the system after 10 ms, not after a second: buffers come and go all
-/// the time, and a second's worth of them is more than a quarter of the budget
-/// (`docs/decisions/mimalloc-override.md`). `MIMALLOC_PURGE_DELAY` overrides it.
-fn give_memory_back() {
-    use std::ffi::{c_int, c_long};
-
-    #[expect(unsafe_code, reason = "the crate has no safe form of it")]
-    unsafe extern "C" {
-        fn mi_option_set_default(option: c_int, value: c_long);
-    }
-    const PURGE_DELAY: c_int = 15;
-    const MILLISECONDS: c_long = 10;
-    #[expect(unsafe_code, reason = "the crate has no safe form of it")]
-    // SAFETY: the allocator is linked in, and looks at its options anew whenever it needs them.
-    unsafe {
-        mi_option_set_default(PURGE_DELAY, MILLISECONDS);
-    }
 }
 
 /// A page of 2 MiB stays resident for the sake of one live object in it: with buffers that come and

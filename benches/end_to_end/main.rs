@@ -1,13 +1,15 @@
 //! The whole job on a real Kafka: how fast a backlog drains and at what cost, how soon a message
 //! shows at a steady pace, and how soon output comes again after `kill -9`.
 //!
-//! `make throughput` starts a broker by `scripts/kafka`, sends it a backlog, copies that by raw
-//! transactions, then lets one `aplomb run` drain it. Then 2,000 records a second
-//! come in. Broker, feed and process share the machine.
+//! `make throughput` starts a broker by `scripts/kafka` and has one `aplomb run` drain a first
+//! backlog: a broker that has just started spends half a core on compiling itself. Then comes the
+//! backlog that is measured, copied by raw transactions, then drained by `aplomb run` started
+//! anew. Then 2,000 records a second come in. Broker, feed and process share the machine.
 //!
-//! `RECORDS=400000` is the backlog; `SEED=1` decides what it is. `INBOXES=2` and `OUTPUTS=1` are
-//! the partitions of every inbox and output, `WORKERS=1` the threads of the process: each partition
-//! that a transaction writes costs a request and a marker, and time. The memory budget is 128 MiB.
+//! `RECORDS=400000` is the backlog, `WARM_UP=200000` the first one; `SEED=1` decides what they
+//! are. `INBOXES=2` and `OUTPUTS=1` are the partitions of every inbox and output, `WORKERS=1` the
+//! threads of the process: each partition that a transaction writes costs a request and a marker,
+//! and time. The memory budget is 128 MiB.
 
 mod copy;
 mod latency;
@@ -32,6 +34,8 @@ const PARTITIONS: i32 = 8;
 const STEADY_PER_SECOND: u32 = 2_000;
 /// Of the state database and what is fetched ahead.
 const BUDGET: &str = "134217728";
+/// Both the broker and the reader of its outputs do other work now than with a backlog.
+const STEADY_WARM_UP: Duration = Duration::from_secs(40);
 const STEADY: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -40,9 +44,9 @@ fn main() -> Outcome {
         let text = std::env::var(name).unwrap_or_default();
         if text.trim().is_empty() { Ok(default) } else { text.trim().parse() }
     };
-    let (records, seed) = (number("RECORDS", 400_000)?, number("SEED", 1)?);
+    let (records, warm_up) = (number("RECORDS", 400_000)?, number("WARM_UP", 200_000)?);
     let (inboxes, outputs) = (number("INBOXES", 2)?, number("OUTPUTS", 1)?);
-    let workers = number("WORKERS", 1)?;
+    let (workers, seed) = (number("WORKERS", 1)?, number("SEED", 1)?);
     let Some((broker, _)) = Broker::start("end-to-end", &[])? else { return Ok(()) };
     let application = Application {
         inboxes: i32::try_from(inboxes)?,
@@ -52,10 +56,19 @@ fn main() -> Outcome {
     };
     broker.create_input(&application)?;
     let mut workload = Workload::new(&broker.bootstrap, &application, u64::try_from(seed)?)?;
+    let folder = tempfile::tempdir()?;
+    let mut service = configure(&broker, &application, folder.path())?;
+    service.topics_create()?;
+    if warm_up > 0 {
+        workload.backlog(warm_up)?;
+        service.start()?;
+        broker.wait_until_handled(&application, PATIENCE)?;
+        service.stop()?;
+    }
     let bytes = workload.backlog(records)?;
     println!(
         "{records} notifications of {} bytes in the mean, in {PARTITIONS} partitions; inboxes of \
-         {inboxes}, outputs of {outputs}, {workers} worker threads",
+         {inboxes}, outputs of {outputs}, {workers} worker threads; {warm_up} before",
         bytes / records
     );
     let node = broker.process_id(0)?;
@@ -64,23 +77,8 @@ fn main() -> Outcome {
     let cost = Cost { own: copied.cpu, broker: usage::cpu(node)? - before, memory: None };
     print_drain("raw copy", records, copied.time, &cost);
 
-    let folder = tempfile::tempdir()?;
-    let mut service = configure(&broker, &application, folder.path())?;
-    service.topics_create()?;
-    let (started, before) = (Instant::now(), usage::cpu(node)?);
-    service.start()?;
-    broker.wait_until_handled(&application, PATIENCE)?;
-    let time = started.elapsed();
-    let process = service.process_id()?;
-    let memory = Some(resident::read(process).ok_or("it ended")?.highest);
-    let broker_cpu = usage::cpu(node)? - before;
-    print_drain(
-        "aplomb",
-        records,
-        time,
-        &Cost { own: usage::cpu(process)?, broker: broker_cpu, memory },
-    );
-    print_same(records, &same::run(&broker, &application)?);
+    let process = drain(&broker, &application, records, &mut service)?;
+    print_same(warm_up + records, &same::run(&broker, &application)?);
     steady(&broker, &application, &mut workload, process)?;
     killed(&broker, &application, &mut workload, &mut service)?;
     broker.wait_until_handled(&application, PATIENCE)?;
@@ -98,6 +96,25 @@ fn configure(broker: &Broker, application: &Application, folder: &Path) -> Outco
     ];
     service.environment.extend(environment.map(|(key, value)| (key.to_owned(), value.to_owned())));
     Ok(service)
+}
+
+/// Of a process that starts now; answers its number.
+fn drain(
+    broker: &Broker,
+    application: &Application,
+    records: usize,
+    service: &mut Service,
+) -> Outcome<u32> {
+    let node = broker.process_id(0)?;
+    let (started, before) = (Instant::now(), usage::cpu(node)?);
+    service.start()?;
+    broker.wait_until_handled(application, PATIENCE)?;
+    let time = started.elapsed();
+    let process = service.process_id()?;
+    let memory = Some(resident::read(process).ok_or("it ended")?.highest);
+    let (own, broker) = (usage::cpu(process)?, usage::cpu(node)? - before);
+    print_drain("aplomb", records, time, &Cost { own, broker, memory });
+    Ok(process)
 }
 
 /// Of the machine.
@@ -147,9 +164,8 @@ fn steady(
     workload: &mut Workload,
     process: u32,
 ) -> Outcome {
-    // The first seconds warm up.
-    workload.steady(STEADY_PER_SECOND, Duration::from_secs(5), |_| {})?;
     let outputs = Outputs::watch(&broker.bootstrap, application)?;
+    workload.steady(STEADY_PER_SECOND, STEADY_WARM_UP, |_| {})?;
     let before = usage::cpu(process)?;
     workload.steady(STEADY_PER_SECOND, STEADY, |value| outputs.sending(value))?;
     let cpu = usage::cpu(process)? - before;

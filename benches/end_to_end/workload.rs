@@ -29,7 +29,6 @@ impl Workload {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("enable.idempotence", "true")
-            .set("linger.ms", "2")
             .set("compression.type", "lz4")
             .create()?;
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
@@ -48,17 +47,19 @@ impl Workload {
         Ok(Self { notifications, producer, application: application.clone(), sent: 0 })
     }
 
-    /// Sends so many as fast as it goes; answers their bytes.
+    /// Sends so many as fast as it goes, to each partition in turn; answers their bytes.
     pub fn backlog(&mut self, records: usize) -> Outcome<usize> {
         let mut bytes = 0;
         for _ in 0..records {
-            bytes += self.send(|_| {})?;
+            let partition = i32::try_from(self.sent)? % self.application.partitions;
+            bytes += self.send(Some(partition), |_| {})?;
         }
         self.producer.flush(Duration::from_secs(120))?;
         Ok(bytes)
     }
 
-    /// Sends at this pace; `before` sees each record at the moment it is handed over.
+    /// Sends at this pace, to the partitions that the client chooses for records without a key;
+    /// `before` sees each record at the moment it is handed over.
     pub fn steady(
         &mut self,
         per_second: u32,
@@ -69,15 +70,14 @@ impl Workload {
         let mut due = Duration::ZERO;
         while due < time {
             std::thread::sleep(due.saturating_sub(started.elapsed()));
-            self.send(&mut before)?;
+            self.send(None, &mut before)?;
             due += Duration::from_secs(1) / per_second;
         }
         Ok(self.producer.flush(Duration::from_secs(120))?)
     }
 
-    fn send(&mut self, mut before: impl FnMut(&[u8])) -> Outcome<usize> {
+    fn send(&mut self, partition: Option<i32>, mut before: impl FnMut(&[u8])) -> Outcome<usize> {
         let value = self.notifications.next().ok_or("the traffic ended")?;
-        let partition = i32::try_from(self.sent)? % self.application.partitions;
         before(&value);
         hand_over(&self.producer, &self.application.input, partition, &value)?;
         self.sent += 1;

@@ -151,10 +151,15 @@ fn look_around(producer: &BaseProducer, bootstrap: &str) {
     }
 }
 
-/// Waits while the queue is full.
-pub fn hand_over(producer: &BaseProducer, topic: &str, partition: i32, value: &[u8]) -> Outcome {
-    let mut record: BaseRecord<'_, (), [u8]> =
-        BaseRecord::to(topic).payload(value).partition(partition);
+/// Waits while the queue is full. Without a partition the client chooses one.
+pub fn hand_over(
+    producer: &BaseProducer,
+    topic: &str,
+    partition: impl Into<Option<i32>>,
+    value: &[u8],
+) -> Outcome {
+    let mut record: BaseRecord<'_, (), [u8]> = BaseRecord::to(topic).payload(value);
+    record.partition = partition.into();
     loop {
         match producer.send(record) {
             Ok(()) => break,
