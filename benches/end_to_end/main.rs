@@ -30,6 +30,10 @@ use live::{Application, Outcome, broker::Broker, process::Service, resident, ver
 
 use crate::{latency::Outputs, workload::Workload};
 
+/// As the process has: the raw copy and the raw writes stand beside it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const PARTITIONS: i32 = 8;
 const STEADY_PER_SECOND: u32 = 2_000;
 /// Of the state database and what is fetched ahead.
