@@ -11,13 +11,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// What jemalloc reads at its start; the environment's `MALLOC_CONF` overrides it. What is freed
 /// goes back to the system within a second, not ten: buffers come and go all the time, and what is
 /// kept of them counts beside the budget (`docs/decisions/jemalloc.md`).
-const MALLOC_SETTINGS: &[u8] = b"narenas:4,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
-
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "jemalloc looks for a C string under this name")]
 // SAFETY: nothing else in the program is of this name. It is a pointer to a C string, as declared.
 #[unsafe(export_name = "malloc_conf")]
-static MALLOC_CONF: &u8 = &MALLOC_SETTINGS[0];
+static MALLOC_CONF: &u8 = &b"narenas:4,dirty_decay_ms:1000,muzzy_decay_ms:0\0"[0];
 
 fn main() -> ExitCode {
     without_huge_pages();

@@ -20,7 +20,6 @@ pub struct Workload {
     notifications: Box<dyn Iterator<Item = Vec<u8>>>,
     producer: BaseProducer,
     application: Application,
-    sent: usize,
 }
 
 impl Workload {
@@ -44,14 +43,14 @@ impl Workload {
             .filter(|delivery| delivery.topic == NOTIFICATIONS)
             .map(|delivery| delivery.value);
         let notifications = Box::new(notifications);
-        Ok(Self { notifications, producer, application: application.clone(), sent: 0 })
+        Ok(Self { notifications, producer, application: application.clone() })
     }
 
     /// Sends so many as fast as it goes, to each partition in turn; answers their bytes.
     pub fn backlog(&mut self, records: usize) -> Outcome<usize> {
         let mut bytes = 0;
-        for _ in 0..records {
-            let partition = i32::try_from(self.sent)? % self.application.partitions;
+        for nth in 0..records {
+            let partition = i32::try_from(nth)? % self.application.partitions;
             bytes += self.send(Some(partition), |_| {})?;
         }
         self.producer.flush(Duration::from_secs(120))?;
@@ -80,7 +79,6 @@ impl Workload {
         let value = self.notifications.next().ok_or("the traffic ended")?;
         before(&value);
         hand_over(&self.producer, &self.application.input, partition, &value)?;
-        self.sent += 1;
         Ok(value.len())
     }
 }

@@ -7,14 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     ledger::Walk,
     place,
-    refill::{Continuation, Visit},
+    refill::{Continuation, HOLDS_PER_STEP_MAX, PAGE, Visit},
     site::Site,
     state::{HOLDS, Hold, HoldKey},
 };
-
-/// So many holds are looked at in one step.
-const HOLDS_PER_STEP_MAX: usize = 500;
-const PAGE: usize = 50;
 
 /// Where a walk goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,8 +18,8 @@ use super::{
 };
 
 /// So many holds are looked at in one step.
-const HOLDS_PER_STEP_MAX: usize = 500;
-const PAGE: usize = 50;
+pub const HOLDS_PER_STEP_MAX: usize = 500;
+pub const PAGE: usize = 50;
 
 /// A task's note to itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +50,7 @@ impl Format for Continuation {
 /// Where a walk over holds goes on, and what it was begun for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Visit {
-    actor: String,
-    location: String,
+    at: LocationKey,
     when: Timestamp,
     cause: Cause,
 }
@@ -138,12 +137,11 @@ fn judge_entries(
 
 impl Visit {
     pub fn of(on: &Occasion) -> Self {
-        let LocationKey { actor, location } = on.at.clone();
-        Self { actor, location, when: on.when, cause: on.cause.clone() }
+        Self { at: on.at.clone(), when: on.when, cause: on.cause.clone() }
     }
 
     fn occasion(self) -> Occasion {
-        Occasion::new(LocationKey::new(self.actor, self.location), self.cause, self.when)
+        Occasion::new(self.at, self.cause, self.when)
     }
 }
 

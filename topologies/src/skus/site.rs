@@ -4,7 +4,16 @@
 
 use std::sync::Arc;
 
-use aplomb_state::{codec, context::Context, ids::Timestamp, rejection::Rejection};
+use aplomb_state::{
+    codec,
+    codec::Format,
+    context::Context,
+    ids::Timestamp,
+    rejection::Rejection,
+    scan::Scan,
+    store::{KeyValue, StoreKey},
+};
+use serde::de::DeserializeOwned;
 
 use crate::{
     exceptions,
@@ -23,7 +32,9 @@ use super::{
     reallocate,
     records::{self, Availability, InventoryEvent, Reservation},
     refill::{Pass, Resume},
-    state::{HOLDS, Hold, HoldKey, LEDGER, LocationKey, PROJECTS, WAITING, Waiting},
+    state::{
+        HOLDS, Hold, HoldKey, LEDGER, LocationKey, PROJECTS, WAITING, Waiting, before_instant,
+    },
 };
 
 /// What is being handled.
@@ -85,6 +96,28 @@ impl<'c, 'x> Site<'c, 'x> {
             self.ctx.put(&LEDGER, &self.on.at, &self.ledger)?;
         }
         Ok(())
+    }
+
+    /// Looks at the location's rows from an instant on, in the order of their instants.
+    pub fn each_from<K: StoreKey + ?Sized, V: Format + DeserializeOwned>(
+        &mut self,
+        store: &KeyValue<K, V>,
+        instant: Timestamp,
+        mut look: impl FnMut(&[u8], &V),
+    ) -> Result<(), Rejection> {
+        const PAGE: usize = 500;
+        let prefix = self.on.at.bytes();
+        let mut after = before_instant(&self.on.at, instant);
+        loop {
+            let page = self.ctx.scan(store, Scan::rising(&prefix, Some(&after), PAGE))?;
+            for (key, row) in &page {
+                look(key, row);
+            }
+            match page.last() {
+                Some((key, _)) if page.len() == PAGE => after.clone_from(key),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Stock came free, or a reading told of promises: waiting holds are served, oldest first.

@@ -36,7 +36,7 @@ pub const DRIFTS: KeyValue<LocationKey, Drifts> = KeyValue::new("drifts");
 pub const PROJECTS: KeyValue<str, Project> = KeyValue::new("projects");
 
 /// A location of a sku. `actor` is the stage's inbox key, `project:sku`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocationKey {
     pub actor: String,
     pub location: String,

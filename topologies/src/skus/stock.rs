@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection, scan::Scan};
+use aplomb_state::{context::Context, ids::Timestamp, rejection::Rejection};
 
 use crate::{
     drifts::Source,
@@ -15,7 +15,7 @@ use super::{
     ledger::{Checkpoint, Physical, Restock, Since},
     returns::Restocked,
     site::{Occasion, Site},
-    state::{Entry, HOLDS, HoldKey, LocationKey, SOURCES, Sources, TOLD, Told, before_instant},
+    state::{Entry, HOLDS, HoldKey, LocationKey, SOURCES, Sources, TOLD, Told},
 };
 
 /// As long as the feed keeps its records, one may come again.
@@ -268,24 +268,15 @@ impl Site<'_, '_> {
     /// Counts what orders have taken off the platform's figures around and after a reading. Holds
     /// lie in the order of their orders, so only those are looked at.
     fn count_ordered(&mut self, reading: &mut Checkpoint) -> Result<(), Rejection> {
-        const PAGE: usize = 500;
         let settle_ms = self.settings.rules.settle_ms;
-        let prefix = self.on.at.bytes();
         let mut from = reading.as_of.minus_ms(settle_ms);
         if reading.cart_holds() > 0 {
             from = from.min(reading.carts_as_of);
         }
-        let mut after = before_instant(&self.on.at, from);
-        loop {
-            let page = self.ctx.scan(&HOLDS, Scan::rising(&prefix, Some(&after), PAGE))?;
-            for (key, hold) in &page {
-                let Some(key) = HoldKey::read(key) else { continue };
+        self.each_from(&HOLDS, from, |key, hold| {
+            if let Some(key) = HoldKey::read(key) {
                 reading.count(key.ordered_at, hold.deducted, hold.mode, settle_ms);
             }
-            match page.last() {
-                Some((key, _)) if page.len() == PAGE => after.clone_from(key),
-                _ => return Ok(()),
-            }
-        }
+        })
     }
 }

@@ -13,7 +13,7 @@ use super::{
     COMMERCETOOLS, RELEASE_TIMER, checked,
     place::{self, Settled},
     site::{Occasion, Site},
-    state::{self, HOLDS, Hold, HoldKey, LocationKey, MOVES, Move, before_instant, move_instant},
+    state::{self, HOLDS, Hold, HoldKey, LocationKey, MOVES, Move, move_instant},
     timer_key,
 };
 
@@ -144,17 +144,8 @@ impl Site<'_, '_> {
 
     /// The sum of the movements after an instant.
     pub fn moved_after(&mut self, instant: Timestamp) -> Result<i64, Rejection> {
-        const PAGE: usize = 500;
-        let prefix = self.on.at.bytes();
-        let mut after = before_instant(&self.on.at, instant.plus_ms(1));
         let mut sum = 0;
-        loop {
-            let page = self.ctx.scan(&MOVES, Scan::rising(&prefix, Some(&after), PAGE))?;
-            sum += page.iter().map(|(_, moved)| moved.quantity).sum::<i64>();
-            match page.last() {
-                Some((key, _)) if page.len() == PAGE => after.clone_from(key),
-                _ => return Ok(sum),
-            }
-        }
+        self.each_from(&MOVES, instant.plus_ms(1), |_, moved| sum += moved.quantity)?;
+        Ok(sum)
     }
 }
