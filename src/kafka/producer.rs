@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -27,6 +28,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// is, and librdkafka asks it again half a second later. A new client asks at once.
 const FIRST_PATIENCE: Duration = Duration::from_millis(50);
 
+/// After the end of a transaction the broker still writes its markers. Whoever registers a partition
+/// before that is over is turned away, and librdkafka asks again after 20 ms only.
+const MARKERS: Duration = Duration::from_millis(5);
+
 /// One transactional producer. Its topics go before its client.
 pub struct KafkaProducer {
     config: ClientConfig,
@@ -34,6 +39,8 @@ pub struct KafkaProducer {
     offsets: Aside<Offsets, Result<(), Failure>>,
     pub(super) client: Arc<Client>,
     reports: Arc<Reports>,
+    /// When the transaction before was ended.
+    ended: Option<Instant>,
 }
 
 /// What is sent for the group.
@@ -100,7 +107,8 @@ impl KafkaProducer {
         let send = move |it: Offsets| sends.send_offsets(&it.list, &it.group, it.wait);
         let offsets = Aside::start("offsets", send)
             .map_err(|error| Error::new(Class::Fatal, format!("producer: thread: {error}")))?;
-        Ok(Self { config: config.clone(), topics: Vec::new(), offsets, client, reports })
+        let topics = Vec::new();
+        Ok(Self { config: config.clone(), topics, offsets, client, reports, ended: None })
     }
 
     fn fail(&self, failure: &Failure, what: &str) -> Error {
@@ -171,6 +179,9 @@ impl Producer for KafkaProducer {
 
     fn begin(&mut self) -> Result<(), Error> {
         *self.reports.sent() = Sent::default();
+        if let Some(ended) = self.ended.take() {
+            thread::sleep(MARKERS.saturating_sub(ended.elapsed()));
+        }
         self.check(self.client.begin_transaction(), "begin transaction")
     }
 
@@ -219,7 +230,9 @@ impl Producer for KafkaProducer {
 
     fn commit(&mut self, wait: Duration) -> Result<(), Error> {
         self.check_sent()?;
-        self.check(self.client.commit_transaction(wait), "commit transaction")
+        self.check(self.client.commit_transaction(wait), "commit transaction")?;
+        self.ended = Some(Instant::now());
+        Ok(())
     }
 
     fn abort(&mut self, wait: Duration) -> Result<(), Error> {
