@@ -6,6 +6,7 @@
 //! - `RESTORE-MARK` the first batch marks the store as restoring.
 //! - `RESTORE-FRESH` until its end, a store that is being restored is current as of when it was
 //!   last whole, or when its rebuild began: a tombstone that it has yet to read may be gone later.
+//!   Nothing is applied that was read when one may have been gone already.
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use aplomb_state::{
 
 use crate::{
     changelog::{self, Entry},
+    clock::Clock,
     log::{self, Reader},
     open,
     position::Metadata,
@@ -62,6 +64,8 @@ pub enum Progress {
 pub enum Error {
     Log(log::Error),
     Store(backend::Error),
+    /// It took too long, or stood still: from the start.
+    Outdated,
     /// Park the task and say this.
     Fatal(String),
 }
@@ -132,6 +136,7 @@ impl Restore {
         &mut self,
         reader: &mut R,
         records_max: usize,
+        tombstones: &Tombstones<'_>,
     ) -> Result<Progress, Error> {
         if self.reached {
             return self.finish();
@@ -163,6 +168,10 @@ impl Restore {
             }
         });
         let read = read.map_err(Error::Log)?;
+        // IMPORTANT: asked only now. A process may stand still for a day while it reads.
+        if !tombstones.are_there_since(self.as_of) {
+            return Err(Error::Outdated);
+        }
         self.records += u64::try_from(read).unwrap_or(0);
         if let Some(reason) = failure {
             return Err(Error::Fatal(reason));
@@ -212,11 +221,6 @@ impl Restore {
         Ok(())
     }
 
-    /// Whether every tombstone that it needs is still there.
-    pub fn is_recent(&self, now: Timestamp, delete_retention_ms: i64) -> bool {
-        open::is_recent(self.as_of, now, delete_retention_ms)
-    }
-
     /// The changelog offset that the store has, for progress.
     pub fn reached_position(&self) -> NextOffset {
         let position = match self.mode {
@@ -229,6 +233,18 @@ impl Restore {
     /// The task's store, once done.
     pub fn into_store(self) -> Box<dyn TaskStore> {
         self.store
+    }
+}
+
+/// How long the changelog keeps them, by which clock.
+pub struct Tombstones<'a> {
+    pub clock: &'a dyn Clock,
+    pub delete_retention_ms: i64,
+}
+
+impl Tombstones<'_> {
+    fn are_there_since(&self, as_of: Timestamp) -> bool {
+        open::is_recent(as_of, self.clock.now(), self.delete_retention_ms)
     }
 }
 
@@ -246,4 +262,105 @@ pub struct Goal {
     pub next: NextOffset,
     pub until: NextOffset,
     pub from: NextOffset,
+}
+
+#[cfg(test)]
+mod tests {
+    use aplomb_state::{
+        backend::{Database, memory::MemoryDatabase},
+        ids::{FoldVersion, Offset, TaskId},
+    };
+
+    use super::*;
+    use crate::{
+        embedded::VirtualClock,
+        log::{Fetched, Headers},
+        position::PositionRecord,
+    };
+
+    const RETENTION_MS: i64 = 1_000;
+    const GOAL: NextOffset = NextOffset(7);
+    const GENERATION: Generation = Generation(1);
+
+    /// The process stands still while it reads, and the rest of the changelog was compacted.
+    struct Stalls(VirtualClock, i64);
+
+    struct NoHeaders;
+
+    impl Headers for NoHeaders {
+        fn each(&self, _: &mut dyn FnMut(&[u8], Option<&[u8]>)) {}
+    }
+
+    impl Reader for Stalls {
+        fn read(
+            &mut self,
+            _: usize,
+            _: Duration,
+            each: &mut dyn FnMut(&TopicPartition, &Fetched<'_>),
+        ) -> Result<usize, log::Error> {
+            self.0.advance(self.1);
+            let value = changelog::position_value(&PositionRecord {
+                inbox: GOAL,
+                generation: GENERATION,
+                fold_version: FoldVersion(0),
+            });
+            let record = Fetched {
+                offset: Offset(9),
+                timestamp: Timestamp(0),
+                key: Some(changelog::position_key()),
+                value: Some(&value),
+                headers: &NoHeaders,
+            };
+            each(&TopicPartition::new("changelog", 0), &record);
+            Ok(1)
+        }
+
+        fn position(&mut self, _: &TopicPartition) -> NextOffset {
+            NextOffset(10)
+        }
+    }
+
+    #[test]
+    fn what_is_read_after_tombstones_may_have_gone_is_not_applied() {
+        for (stall_ms, is_done) in [(0, true), (899, true), (900, false), (20_000, false)] {
+            let clock = VirtualClock::starting_at(Timestamp(5_000));
+            let input = TopicPartition::new("inbox", 0);
+            let task = TaskId { stage: "stage".into(), input };
+            let mut store = MemoryDatabase::default().open(&task, &[]).expect("opens");
+            let position = StorePosition {
+                generation: GENERATION,
+                inbox: NextOffset(3),
+                changelog: NextOffset(4),
+                fold_version: FoldVersion(0),
+                restoring: false,
+                current_as_of: Timestamp(5_000),
+            };
+            store.apply(None, &mut std::iter::empty(), &position).expect("applied");
+            let metadata = Metadata {
+                generation: GENERATION,
+                fold_version: FoldVersion(0),
+                partitions: 1,
+                start: None,
+            };
+            let goal = Goal {
+                begun: Timestamp(5_000),
+                next: GOAL,
+                until: NextOffset(10),
+                from: NextOffset(4),
+            };
+            let changelog = TopicPartition::new("changelog", 0);
+            let mut restore = Restore::tail(store, metadata, changelog, goal);
+            let tombstones = Tombstones { clock: &clock, delete_retention_ms: RETENTION_MS };
+            let step = restore.step(&mut Stalls(clock.clone(), stall_ms), 100, &tombstones);
+            let store = restore.into_store();
+            let inbox = store.position().map(|position| position.inbox);
+            if is_done {
+                assert!(matches!(step, Ok(Progress::Done)), "{stall_ms}: {step:?}");
+                assert_eq!(inbox, Some(GOAL), "{stall_ms}");
+            } else {
+                assert!(matches!(step, Err(Error::Outdated)), "{stall_ms}: {step:?}");
+                assert_eq!(inbox, Some(NextOffset(3)), "{stall_ms}");
+            }
+        }
+    }
 }

@@ -19,7 +19,7 @@ use crate::{
     metrics,
     open::{self, Decision, Facts, HasPosition},
     position::Metadata,
-    restore::{self, Goal, Progress, Restore},
+    restore::{self, Goal, Progress, Restore, Tombstones},
     task::{Announce, Running, State},
 };
 
@@ -247,7 +247,10 @@ impl<L: Log> Worker<L> {
 
     fn restore_task(&mut self, input: &TopicPartition) -> Result<bool, log::Error> {
         let max = self.application.tuning.restore_records_max;
-        let now = self.now();
+        let tombstones = Tombstones {
+            clock: self.clock.as_ref(),
+            delete_retention_ms: self.application.tuning.changelog_delete_retention_ms,
+        };
         let Some(task) = self.tasks.iter_mut().find(|task| task.id.input == *input) else {
             return Ok(false);
         };
@@ -259,14 +262,8 @@ impl<L: Log> Worker<L> {
             self.readers.insert(id.clone(), reader);
         }
         let Some(reader) = self.readers.get_mut(&id) else { return Ok(false) };
-        let retention_ms = self.application.tuning.changelog_delete_retention_ms;
-        if !restore.is_recent(now, retention_ms) {
-            // It took too long, or stood still: from the start.
-            self.reopen(input, 0);
-            return Ok(true);
-        }
         let before = reader.position(&restore.changelog);
-        match restore.step(reader, max) {
+        match restore.step(reader, max, &tombstones) {
             Ok(Progress::Going) => Ok(reader.position(&restore.changelog) > before),
             Ok(Progress::Done) => {
                 self.readers.remove(&id);
@@ -274,6 +271,10 @@ impl<L: Log> Worker<L> {
                 Ok(true)
             }
             Err(restore::Error::Log(error)) if error.class == log::Class::Retry => Ok(false),
+            Err(restore::Error::Outdated) => {
+                self.reopen(input, 0);
+                Ok(true)
+            }
             Err(restore::Error::Log(error)) if error.out_of_range => {
                 // Trimmed since: look again.
                 self.reopen(input, 0);
