@@ -28,8 +28,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// is, and librdkafka asks it again half a second later. A new client asks at once.
 const FIRST_PATIENCE: Duration = Duration::from_millis(50);
 
-/// After the end of a transaction the broker still writes its markers. Whoever registers a partition
-/// before that is over is turned away, and librdkafka asks again after 20 ms only.
+/// After the end of a transaction the broker still writes its markers. Whoever registers a
+/// partition before that is over is turned away, and librdkafka asks again after 20 ms only.
 const MARKERS: Duration = Duration::from_millis(5);
 
 /// One transactional producer. Its topics go before its client.
