@@ -64,7 +64,7 @@ pub enum Progress {
 pub enum Error {
     Log(log::Error),
     Store(backend::Error),
-    /// It took too long, or stood still: from the start.
+    /// It took too long, or stood still: what it needs of the changelog may be gone. Look again.
     Outdated,
     /// Park the task and say this.
     Fatal(String),
@@ -167,7 +167,7 @@ impl Restore {
                 Err(reason) => failure = Some(reason),
             }
         });
-        let read = read.map_err(Error::Log)?;
+        let read = read?;
         // IMPORTANT: asked only now. A process may stand still for a day while it reads.
         if !tombstones.are_there_since(self.as_of) {
             return Err(Error::Outdated);
@@ -233,6 +233,13 @@ impl Restore {
     /// The task's store, once done.
     pub fn into_store(self) -> Box<dyn TaskStore> {
         self.store
+    }
+}
+
+impl From<log::Error> for Error {
+    fn from(error: log::Error) -> Self {
+        // Trimmed since it began.
+        if error.out_of_range { Self::Outdated } else { Self::Log(error) }
     }
 }
 

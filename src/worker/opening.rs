@@ -275,11 +275,6 @@ impl<L: Log> Worker<L> {
                 self.reopen(input, 0);
                 Ok(true)
             }
-            Err(restore::Error::Log(error)) if error.out_of_range => {
-                // Trimmed since: look again.
-                self.reopen(input, 0);
-                Ok(true)
-            }
             Err(restore::Error::Log(error)) => Err(error),
             Err(restore::Error::Store(error)) => {
                 self.store_failed(input, error);

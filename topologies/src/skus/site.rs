@@ -5,8 +5,7 @@
 use std::sync::Arc;
 
 use aplomb_state::{
-    codec,
-    codec::Format,
+    codec::{self, Format},
     context::Context,
     ids::Timestamp,
     rejection::Rejection,
