@@ -25,9 +25,11 @@ pub struct Workload {
 impl Workload {
     /// All its instants lie in the past: the log's time must not hold the deadlines back.
     pub fn new(bootstrap: &str, application: &Application, seed: u64) -> Outcome<Self> {
+        // An idempotent one has five requests of a partition on their way at the most. While it
+        // waits for their answers it asks the clock without a pause, and takes half a core from
+        // the broker that is to answer.
         let producer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
-            .set("enable.idempotence", "true")
             .set("compression.type", "lz4")
             .create()?;
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;

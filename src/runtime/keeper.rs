@@ -13,6 +13,7 @@ use std::{
 
 use aplomb_state::{backend::Database, ids::TaskId};
 
+use super::background::come_last;
 use crate::{
     application::Application,
     checkpoint::{self, Policy},
@@ -45,6 +46,7 @@ impl Keeper {
         let stopped = Arc::clone(&stop);
         let named = thread::Builder::new().name("keeper".to_owned());
         let thread = named.spawn(move || {
+            come_last();
             let look_ms = (policy.keep_ms.min(policy.interval_ms) / 4).min(LOOK_MS_MAX);
             go_on(keeper, &status, clock.as_ref(), look_ms, &stopped);
         })?;

@@ -1,6 +1,7 @@
 //! One process: its state folder, its workers, its flusher, its HTTP server, and how all of that
 //! starts and stops.
 
+mod background;
 mod flusher;
 mod identity;
 mod keeper;

@@ -69,7 +69,7 @@ impl From<Error> for Refusal {
 }
 
 fn open_engine(path: &Path, memory: &Memory) -> Result<Raw, Refusal> {
-    let options = memory.database_options();
+    let options = memory.database_options().map_err(refused)?;
     let mut names = vec![DEFAULT_COLUMN.to_owned(), META_COLUMN.to_owned()];
     if path.join("CURRENT").exists() {
         let found = Engine::list_cf(&options, path).map_err(refused)?;

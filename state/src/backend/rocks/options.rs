@@ -1,7 +1,7 @@
 //! How the memory is split, and how RocksDB is set up.
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, DataBlockIndexType, LogLevel, Options,
+    BlockBasedOptions, Cache, DBCompressionType, DataBlockIndexType, Env, Error, LogLevel, Options,
     WriteBufferManager,
 };
 
@@ -65,8 +65,12 @@ impl Memory {
         Self { budget, cache, buffers }
     }
 
-    pub fn database_options(&self) -> Options {
+    pub fn database_options(&self) -> Result<Options, Error> {
         let mut options = Options::default();
+        // Compaction can wait where cores are scarce; it has all of them once writers wait for it.
+        let mut env = Env::new()?;
+        env.lower_thread_pool_cpu_priority();
+        options.set_env(&env);
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         // IMPORTANT: without a write-ahead log, this alone makes a crash leave one consistent
@@ -82,7 +86,7 @@ impl Memory {
         options.set_keep_log_file_num(4);
         options.set_max_log_file_size(MIB);
         options.set_stats_dump_period_sec(0);
-        options
+        Ok(options)
     }
 
     pub fn column_options(&self) -> Options {
