@@ -36,7 +36,28 @@ pub struct Task {
 pub struct Pending {
     pub since: Timestamp,
     /// When that was last said to people.
-    pub complaint: Timestamp,
+    complaint: Option<Timestamp>,
+}
+
+/// A transaction that outlived its time-out is complained of so often.
+const COMPLAINT_MS: i64 = 30_000;
+
+impl Pending {
+    pub fn since(now: Timestamp) -> Self {
+        Self { since: now, complaint: None }
+    }
+
+    /// How long it has lasted, if that is longer than the broker should let it, and people have not
+    /// been told for a while.
+    pub fn complaint(&mut self, now: Timestamp, timeout_ms: i64) -> Option<i64> {
+        let for_ms = now.0 - self.since.0;
+        let is_fresh = self.complaint.is_some_and(|last| now.0 - last.0 < COMPLAINT_MS);
+        if for_ms <= timeout_ms || is_fresh {
+            return None;
+        }
+        self.complaint = Some(now);
+        Some(for_ms)
+    }
 }
 
 pub enum State {
@@ -140,5 +161,19 @@ impl Running {
 
     pub fn generation(&self) -> Generation {
         self.metadata.generation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_beyond_its_time_out_is_complained_of_now_and_then() {
+        let mut pending = Pending::since(Timestamp(1_000));
+        let at = [1_000, 61_000, 61_001, 61_002, 91_000, 91_001, 91_002, 500_000];
+        let said = at.map(|now| pending.complaint(Timestamp(now), 60_000));
+        let expected = [None, None, Some(60_001), None, None, Some(90_001), None, Some(499_000)];
+        assert_eq!(said, expected);
     }
 }

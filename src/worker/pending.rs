@@ -1,12 +1,9 @@
 //! Committed offsets that a transaction holds which has not ended: nobody may go on before it does.
 
-use aplomb_state::ids::{Timestamp, TopicPartition};
+use aplomb_state::ids::TopicPartition;
 
 use super::Worker;
 use crate::{log::Log, task::Pending};
-
-/// A transaction that outlived its time-out is complained of so often.
-const COMPLAINT_MS: i64 = 30_000;
 
 impl<L: Log> Worker<L> {
     /// The group's last answer about a task's offset.
@@ -17,10 +14,8 @@ impl<L: Log> Worker<L> {
             task.pending = None;
             return;
         }
-        let pending = task.pending.get_or_insert(Pending { since: now, complaint: Timestamp::MIN });
-        let for_ms = now.0 - pending.since.0;
-        if for_ms > timeout && now.0.saturating_sub(pending.complaint.0) >= COMPLAINT_MS {
-            pending.complaint = now;
+        let pending = task.pending.get_or_insert(Pending::since(now));
+        if let Some(for_ms) = pending.complaint(now, timeout) {
             tracing::warn!(
                 task = %task.id,
                 for_ms,
