@@ -1,18 +1,20 @@
 //! Threads whose work can wait: where cores are scarce, a checkpoint must not hold records up.
 
-use rustix::process::setpriority_process;
-
 /// A tenth of a busy worker's share.
+#[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
-/// Lets the present thread come after all others. Where the system keeps one priority for all of a
-/// process, nothing changes.
+/// Lets the present thread come after all others.
+#[cfg(target_os = "linux")]
 pub(super) fn come_last() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = setpriority_process(None, NICE) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(%error, "a thread in the background keeps its priority");
     }
 }
+
+/// Elsewhere a priority is the whole process's.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn come_last() {}
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
