@@ -4,7 +4,7 @@
 use aplomb_state::{
     codec,
     envelope::Envelope,
-    ids::{Offset, Timestamp},
+    ids::Timestamp,
     record::{Kind, Trace},
 };
 use aplomb_topologies::messages::skus::{
@@ -104,18 +104,11 @@ fn order(number: u32) -> Input {
 
 fn input(message: SkuMessage) -> Input {
     let body = codec::encode(&message);
-    let trace = Trace {
-        flow: "commercetools".to_owned(),
-        topic: "notifications".to_owned(),
-        partition: 0,
-        offset: Offset(0),
-        traceparent: None,
-    };
     let envelope = Envelope::Message {
         kind: Kind::Message,
         at: BEGIN,
         hops: 1,
-        trace,
+        trace: Trace::default(),
         external: None,
         body: &body,
     };
